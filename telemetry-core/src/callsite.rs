@@ -1,0 +1,306 @@
+//! Who emits: the append-only table of callsites.
+//!
+//! # Invariants
+//!
+//! - An entry is written once and never freed or moved; readers take no lock.
+//! - Names are copies: the worker and the exporters never follow a `&'static Metadata`, whose
+//!   library may have been unloaded.
+//! - An entry's decision is one word, epoch and sink mask together, so that a caller sees both
+//!   of the same filter.
+//! - At most [`CALLSITES_MAX`] entries; a callsite beyond that shares the entry of its level.
+
+use crate::level::Level;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use tracing_core::Metadata;
+
+/// How many callsites a process may have.
+pub const CALLSITES_MAX: u32 = 1 << 20;
+
+const BUCKETS: usize = 4096;
+/// Segment n of the id index holds `FIRST_SEGMENT << n` entries.
+const FIRST_SEGMENT: usize = 256;
+const SEGMENTS: usize = 13;
+
+static BY_ADDRESS: [AtomicPtr<Callsite>; BUCKETS] =
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; BUCKETS];
+static BY_ID: [OnceLock<Box<[AtomicPtr<Callsite>]>>; SEGMENTS] =
+    [const { OnceLock::new() }; SEGMENTS];
+/// Ids start at 1: 0 says that a record has no callsite.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+static APPEND: Mutex<()> = Mutex::new(());
+
+/// A place in the code that emits, with everything about it that does not change.
+#[derive(Debug)]
+pub struct Callsite {
+    id: u32,
+    decision: AtomicU64,
+    description: Description,
+    metadata: Option<&'static Metadata<'static>>,
+    key: usize,
+    next: AtomicPtr<Callsite>,
+}
+
+/// What is known of a callsite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Description {
+    pub(crate) span: bool,
+    pub(crate) level: Level,
+    pub(crate) name: String,
+    pub(crate) target: String,
+    pub(crate) module: Option<String>,
+    pub(crate) file: Option<String>,
+    pub(crate) line: Option<u32>,
+    pub(crate) fields: Vec<String>,
+}
+
+impl Description {
+    fn of(metadata: &Metadata<'_>) -> Self {
+        Self {
+            span: metadata.is_span(),
+            level: (*metadata.level()).into(),
+            name: metadata.name().to_owned(),
+            target: metadata.target().to_owned(),
+            module: metadata.module_path().map(str::to_owned),
+            file: metadata.file().map(str::to_owned),
+            line: metadata.line(),
+            fields: metadata.fields().iter().map(|field| field.name().to_owned()).collect(),
+        }
+    }
+
+    /// Does the metadata still say the same? It differs after a library was unloaded and another
+    /// was mapped at its address.
+    fn is_of(&self, metadata: &Metadata<'_>) -> bool {
+        self.name == metadata.name()
+            && self.target == metadata.target()
+            && self.line == metadata.line()
+            && self.span == metadata.is_span()
+            && self.fields.len() == metadata.fields().len()
+            && self.fields.iter().zip(metadata.fields()).all(|(a, b)| a == b.name())
+    }
+}
+
+/// Which sinks want a callsite, and the pipeline that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) epoch: u8,
+    pub(crate) sinks: u32,
+}
+
+impl Callsite {
+    /// The id: stable while the process lives, dense from 1.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Is it a span's callsite (else an event's)?
+    pub fn is_span(&self) -> bool {
+        self.description.span
+    }
+
+    /// The level.
+    pub fn level(&self) -> Level {
+        self.description.level
+    }
+
+    /// The span's name, or the event's (for `tracing` events: `event file:line`).
+    pub fn name(&self) -> &str {
+        &self.description.name
+    }
+
+    /// The target: what filters match; the module path unless given.
+    pub fn target(&self) -> &str {
+        &self.description.target
+    }
+
+    /// The module path.
+    pub fn module(&self) -> Option<&str> {
+        self.description.module.as_deref()
+    }
+
+    /// The source file.
+    pub fn file(&self) -> Option<&str> {
+        self.description.file.as_deref()
+    }
+
+    /// The line in the source file.
+    pub fn line(&self) -> Option<u32> {
+        self.description.line
+    }
+
+    /// The names of the fields, in the order of their indices.
+    pub fn fields(&self) -> &[String] {
+        &self.description.fields
+    }
+
+    /// Metadata for `tracing` callers on this very thread; never for the worker.
+    pub(crate) fn metadata(&self) -> Option<&'static Metadata<'static>> {
+        self.metadata
+    }
+
+    #[inline(always)]
+    pub(crate) fn decision(&self) -> Decision {
+        // Relaxed: the word is the whole message; what it refers to (sinks, queues) is reached
+        // through the worker, which synchronises by itself.
+        let word = self.decision.load(Ordering::Relaxed);
+        Decision { epoch: (word >> 32) as u8, sinks: word as u32 }
+    }
+
+    pub(crate) fn decide(&self, decision: Decision) {
+        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks);
+        self.decision.store(word, Ordering::Relaxed);
+    }
+}
+
+fn bucket(address: usize) -> usize {
+    // Metadata statics are 8-aligned and lie close together: spread their low bits.
+    (address >> 3).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52 & (BUCKETS - 1)
+}
+
+/// The entry of a `tracing` callsite, if it is registered.
+#[inline(always)]
+pub(crate) fn find(metadata: &'static Metadata<'static>) -> Option<&'static Callsite> {
+    let address = std::ptr::from_ref(metadata) as usize;
+    // Acquire: pairs with the Release in `append`, so the entry's content is visible.
+    let mut entry = BY_ADDRESS[bucket(address)].load(Ordering::Acquire);
+    while !entry.is_null() {
+        // SAFETY: non-null pointers in the table come from `Box::leak` and are never freed.
+        let callsite = unsafe { &*entry };
+        if callsite.key == address {
+            return Some(callsite);
+        }
+        entry = callsite.next.load(Ordering::Acquire);
+    }
+    None
+}
+
+/// The entry of a `tracing` callsite, made now if there is none; `true` when it is new.
+pub(crate) fn find_or_register(metadata: &'static Metadata<'static>) -> (&'static Callsite, bool) {
+    if let Some(callsite) = find(metadata)
+        && callsite.description.is_of(metadata)
+    {
+        return (callsite, false);
+    }
+    let _append = APPEND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(callsite) = find(metadata)
+        && callsite.description.is_of(metadata)
+    {
+        return (callsite, false);
+    }
+    let address = std::ptr::from_ref(metadata) as usize;
+    append(Description::of(metadata), Some(metadata), address)
+}
+
+/// A new entry for a callsite that is not `tracing`'s.
+pub(crate) fn register(description: Description) -> &'static Callsite {
+    let _append = APPEND.lock().unwrap_or_else(PoisonError::into_inner);
+    append(description, None, 0).0
+}
+
+/// Appends an entry; the caller holds `APPEND`.
+fn append(
+    description: Description,
+    metadata: Option<&'static Metadata<'static>>,
+    key: usize,
+) -> (&'static Callsite, bool) {
+    // Relaxed: only the holder of `APPEND` writes the count.
+    let count = COUNT.load(Ordering::Relaxed);
+    if count >= CALLSITES_MAX
+        && let Some(shared) = all().find(|callsite| {
+            callsite.is_span() == description.span && callsite.level() == description.level
+        })
+    {
+        return (shared, false);
+    }
+    let id = count + 1;
+    let head = &BY_ADDRESS[bucket(key)];
+    let callsite = Box::leak(Box::new(Callsite {
+        id,
+        decision: AtomicU64::new(0),
+        description,
+        metadata,
+        key,
+        next: AtomicPtr::new(if key == 0 {
+            std::ptr::null_mut()
+        } else {
+            head.load(Ordering::Relaxed)
+        }),
+    }));
+    let (segment, offset) = position(id);
+    let entries = BY_ID[segment].get_or_init(|| {
+        (0..FIRST_SEGMENT << segment).map(|_| AtomicPtr::new(std::ptr::null_mut())).collect()
+    });
+    // Release, both: whoever finds the entry sees its content.
+    entries[offset].store(callsite, Ordering::Release);
+    if key != 0 {
+        head.store(callsite, Ordering::Release);
+    }
+    COUNT.store(id, Ordering::Release);
+    (callsite, true)
+}
+
+/// Segment and offset of an id.
+fn position(id: u32) -> (usize, usize) {
+    let index = id as usize - 1;
+    let segment = (index / FIRST_SEGMENT + 1).ilog2() as usize;
+    (segment, index - FIRST_SEGMENT * ((1 << segment) - 1))
+}
+
+/// The entry with this id.
+#[inline]
+pub(crate) fn by_id(id: u32) -> Option<&'static Callsite> {
+    if id == 0 || id > CALLSITES_MAX {
+        return None;
+    }
+    let (segment, offset) = position(id);
+    // Acquire: pairs with the Release in `append`.
+    let entry = BY_ID[segment].get()?.get(offset)?.load(Ordering::Acquire);
+    // SAFETY: as in `find`.
+    unsafe { entry.as_ref() }
+}
+
+/// How many callsites are registered.
+pub(crate) fn count() -> u32 {
+    COUNT.load(Ordering::Acquire)
+}
+
+/// All entries, oldest first.
+pub(crate) fn all() -> impl Iterator<Item = &'static Callsite> {
+    (1..=count()).filter_map(by_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_dense_and_fit_the_segments() {
+        let mut expected = (0, 0);
+        for id in 1..=CALLSITES_MAX {
+            assert_eq!(position(id), expected, "id {id}");
+            expected.1 += 1;
+            if expected.1 == FIRST_SEGMENT << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+        assert!(position(CALLSITES_MAX).0 < SEGMENTS);
+    }
+
+    #[test]
+    fn registered_callsite_is_found_by_its_id() {
+        let callsite = register(Description {
+            span: false,
+            level: Level::Warn,
+            name: "probe".to_owned(),
+            target: "callsite::tests".to_owned(),
+            module: None,
+            file: None,
+            line: None,
+            fields: vec!["message".to_owned()],
+        });
+        let found = by_id(callsite.id()).expect("it was registered above");
+        assert!(std::ptr::eq(found, callsite));
+        assert_eq!(found.decision(), Decision { epoch: 0, sinks: 0 });
+        assert!(by_id(0).is_none());
+    }
+}

@@ -1,0 +1,90 @@
+//! The error of this crate: an opaque kind with predicates, and a text that names the setting.
+//!
+//! # Invariants
+//!
+//! - Texts are lower case without a final stop and hold the setting, the value and what is right.
+//! - `Display` leaves the source out; whoever handles an error prints the chain, once.
+
+use std::fmt;
+
+/// What went wrong while building, attaching, flushing or reading a setting.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    text: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Setting,
+    AlreadyAttached,
+    Foreign,
+    Resource,
+    NotAllowed,
+}
+
+impl Error {
+    /// A setting (of the builder or the environment) has a value that cannot be used.
+    pub fn setting(name: &str, value: impl fmt::Display, right: &str) -> Self {
+        Self::new(Kind::Setting, format!("`{name}` is `{value}`, but must be {right}"))
+    }
+
+    /// A pipeline is attached already.
+    pub fn already_attached() -> Self {
+        Self::new(
+            Kind::AlreadyAttached,
+            "a telemetry pipeline is attached already: shut it down before attaching another"
+                .to_owned(),
+        )
+    }
+
+    /// A process-wide global belongs to another library.
+    pub fn foreign(global: &str, right: &str) -> Self {
+        Self::new(Kind::Foreign, format!("{global} is set by another library already: {right}"))
+    }
+
+    /// The operating system refused something that the pipeline needs.
+    pub fn resource(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { source: Some(source.into()), ..Self::new(Kind::Resource, what.into()) }
+    }
+
+    /// The call is not possible from where it was made.
+    pub fn not_allowed(text: impl Into<String>) -> Self {
+        Self::new(Kind::NotAllowed, text.into())
+    }
+
+    fn new(kind: Kind, text: String) -> Self {
+        Self { kind, text, source: None }
+    }
+
+    /// Is a setting wrong, so that another value would help?
+    pub fn is_setting(&self) -> bool {
+        self.kind == Kind::Setting
+    }
+
+    /// Is another pipeline attached?
+    pub fn is_already_attached(&self) -> bool {
+        self.kind == Kind::AlreadyAttached
+    }
+
+    /// Does a process-wide global belong to another library?
+    pub fn is_foreign(&self) -> bool {
+        self.kind == Kind::Foreign
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

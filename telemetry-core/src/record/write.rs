@@ -1,0 +1,566 @@
+//! Writes one record into memory that the caller lends.
+//!
+//! # Invariants
+//!
+//! - `start <= pos <= end`, and `start..end` is writable memory of one allocation that nobody else
+//!   reads or writes until the record is committed.
+//! - `end - start` is a multiple of 8, so padding always fits.
+//! - After a refusal nothing more is written; the owner drops the record and counts it.
+
+use super::{
+    ERROR_SOURCES_MAX, HEADER_BYTES, Header, INLINE_KEY, KEY_BYTES_MAX, RECORD_BYTES_MAX,
+    VALUE_BYTES_MAX, VERSION, field_flag, flag, value_type,
+};
+use std::error::Error;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Where a writer gets more room from when a record outgrows what it was given.
+pub(crate) trait Room {
+    /// Moves the `used` bytes at `start` into `wanted` bytes of room or more.
+    ///
+    /// Returns the new start and its length (a multiple of 8), or `None` when the record has to be
+    /// dropped.
+    fn grow(&self, start: *mut u8, used: usize, wanted: usize) -> Option<(*mut u8, usize)>;
+}
+
+/// Room that does not grow: for writing into memory of [`RECORD_BYTES_MAX`] bytes.
+#[derive(Debug)]
+struct Whole;
+
+impl Room for Whole {
+    fn grow(&self, _: *mut u8, _: usize, _: usize) -> Option<(*mut u8, usize)> {
+        None
+    }
+}
+
+/// Writes the fields of one record; every method stays within the record's limits.
+pub struct Writer<'a> {
+    start: *mut u8,
+    pos: *mut u8,
+    end: *mut u8,
+    room: &'a dyn Room,
+    flags: u8,
+    refused: bool,
+}
+
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("used", &self.used()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a record with its header.
+    ///
+    /// # Safety
+    ///
+    /// `start` is aligned to 8 and points to `length` writable bytes that nobody else touches
+    /// while the writer lives; `length` is a multiple of 8, at least [`HEADER_BYTES`]. What `room`
+    /// returns keeps the same promises.
+    #[inline(always)]
+    pub(crate) unsafe fn begin(
+        start: *mut u8,
+        length: usize,
+        room: &'a dyn Room,
+        header: &Header,
+    ) -> Self {
+        // SAFETY: the caller vouches for `length >= HEADER_BYTES` aligned bytes at `start`.
+        unsafe {
+            let kind_epoch = u32::from(VERSION << 4 | header.kind as u8)
+                | u32::from(header.flags) << 8
+                | u32::from(header.epoch) << 16;
+            start.add(4).cast::<u32>().write(kind_epoch.to_le());
+            start.add(8).cast::<u32>().write(header.callsite);
+            start.add(12).cast::<u32>().write(header.sinks);
+            start.add(16).cast::<u64>().write(header.ticks);
+            start.add(24).cast::<u64>().write((header.trace_id >> 64) as u64);
+            start.add(32).cast::<u64>().write(header.trace_id as u64);
+            start.add(40).cast::<u64>().write(header.span_id);
+            Self {
+                start,
+                pos: start.add(HEADER_BYTES),
+                end: start.add(length),
+                room,
+                flags: header.flags,
+                refused: false,
+            }
+        }
+    }
+
+    /// Pads the record, writes its length, and returns it with the start; `None` when it was
+    /// refused and has to be dropped.
+    #[inline(always)]
+    pub(crate) fn finish(self) -> Option<(*mut u8, usize)> {
+        if self.refused {
+            return None;
+        }
+        let used = self.used();
+        let length = (used + 7) & !7;
+        // SAFETY: the header is within the record; `length <= end - start`, which is a multiple
+        // of 8 and at least `used`.
+        unsafe {
+            self.start.cast::<u32>().write(length as u32);
+            self.start.add(5).write(self.flags);
+            self.start.add(7).write((length - used) as u8);
+        }
+        Some((self.start, length))
+    }
+
+    #[inline(always)]
+    fn used(&self) -> usize {
+        self.pos as usize - self.start as usize
+    }
+
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.end as usize - self.pos as usize
+    }
+
+    /// Makes room for `wanted` more bytes; `false` when the record is at its limit or refused.
+    #[inline(always)]
+    fn reserve(&mut self, wanted: usize) -> bool {
+        self.left() >= wanted || self.reserve_slow(wanted)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reserve_slow(&mut self, wanted: usize) -> bool {
+        if self.refused {
+            return false;
+        }
+        let used = self.used();
+        if used + wanted > RECORD_BYTES_MAX
+            || self.end as usize - self.start as usize >= RECORD_BYTES_MAX
+        {
+            self.flags |= flag::CUT;
+            return false;
+        }
+        match self.room.grow(self.start, used, used + wanted) {
+            Some((start, length)) => {
+                debug_assert!(length >= used + wanted && length % 8 == 0);
+                self.start = start;
+                // SAFETY: `grow` returned `length >= used` bytes at `start`.
+                unsafe {
+                    self.pos = start.add(used);
+                    self.end = start.add(length);
+                }
+                true
+            }
+            None => {
+                self.refused = true;
+                self.end = self.pos;
+                false
+            }
+        }
+    }
+
+    /// Writes bytes; the caller has reserved room for them.
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
+        debug_assert!(self.left() >= bytes.len());
+        // SAFETY: room was reserved, and the borrowed bytes cannot overlap memory that only this
+        // writer touches.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.pos, bytes.len());
+            self.pos = self.pos.add(bytes.len());
+        }
+    }
+
+    #[inline(always)]
+    fn put_tag(&mut self, key: u16, value_type: u8, field_flags: u8) {
+        let tag = u32::from(key) | u32::from(value_type) << 16 | u32::from(field_flags) << 24;
+        self.put(&tag.to_le_bytes());
+    }
+
+    #[inline(always)]
+    fn fixed<const N: usize>(&mut self, key: u16, value_type: u8, value: [u8; N]) {
+        if self.reserve(4 + N) {
+            self.put_tag(key, value_type, 0);
+            self.put(&value);
+        }
+    }
+
+    /// Writes a signed integer.
+    #[inline(always)]
+    pub fn i64(&mut self, key: u16, value: i64) {
+        self.fixed(key, value_type::I64, value.to_ne_bytes());
+    }
+
+    /// Writes an unsigned integer.
+    #[inline(always)]
+    pub fn u64(&mut self, key: u16, value: u64) {
+        self.fixed(key, value_type::U64, value.to_ne_bytes());
+    }
+
+    /// Writes a float, NaN and infinities included.
+    #[inline(always)]
+    pub fn f64(&mut self, key: u16, value: f64) {
+        self.fixed(key, value_type::F64, value.to_ne_bytes());
+    }
+
+    /// Writes a signed 128-bit integer.
+    #[inline]
+    pub fn i128(&mut self, key: u16, value: i128) {
+        self.fixed(key, value_type::I128, value.to_ne_bytes());
+    }
+
+    /// Writes an unsigned 128-bit integer.
+    #[inline]
+    pub fn u128(&mut self, key: u16, value: u128) {
+        self.fixed(key, value_type::U128, value.to_ne_bytes());
+    }
+
+    /// Writes a boolean.
+    #[inline(always)]
+    pub fn bool(&mut self, key: u16, value: bool) {
+        if self.reserve(4) {
+            self.put_tag(key, value_type::BOOL, if value { field_flag::TRUE } else { 0 });
+        }
+    }
+
+    /// Writes a text, cut at [`VALUE_BYTES_MAX`].
+    #[inline(always)]
+    pub fn str(&mut self, key: u16, value: &str) {
+        if value.len() <= VALUE_BYTES_MAX && self.left() >= 8 + value.len() {
+            self.put_tag(key, value_type::STR, 0);
+            self.put(&(value.len() as u32).to_ne_bytes());
+            self.put(value.as_bytes());
+        } else {
+            self.cut_text(key, value_type::STR, value);
+        }
+    }
+
+    /// Writes bytes, cut at [`VALUE_BYTES_MAX`].
+    pub fn bytes(&mut self, key: u16, value: &[u8]) {
+        let Some(kept) = self.reserve_value(value.len()) else { return };
+        let cut = if kept < value.len() { field_flag::CUT } else { 0 };
+        self.put_tag(key, value_type::BYTES, cut);
+        self.put(&(kept as u32).to_ne_bytes());
+        self.put(&value[..kept]);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cut_text(&mut self, key: u16, value_type: u8, value: &str) {
+        let Some(room) = self.reserve_value(value.len()) else { return };
+        let kept = &value[..value.floor_char_boundary(room)];
+        let cut = if kept.len() < value.len() { field_flag::CUT } else { 0 };
+        self.put_tag(key, value_type, cut);
+        self.put(&(kept.len() as u32).to_ne_bytes());
+        self.put(kept.as_bytes());
+    }
+
+    /// Reserves tag, length and as many bytes of a value as the limits allow.
+    fn reserve_value(&mut self, length: usize) -> Option<usize> {
+        let wanted = length.min(VALUE_BYTES_MAX);
+        if wanted < length {
+            self.flags |= flag::CUT;
+        }
+        if self.reserve(8 + wanted) {
+            return Some(wanted);
+        }
+        let room = self.left().checked_sub(8)?;
+        Some(room.min(wanted))
+    }
+
+    /// Formats a value in place, cut at [`VALUE_BYTES_MAX`]; a panic of its `Debug` or `Display`
+    /// is caught and shows as `<panic in Debug>`.
+    pub fn formatted(&mut self, key: u16, value: &dyn fmt::Debug) {
+        self.format_args(key, format_args!("{value:?}"));
+    }
+
+    /// Formats arguments in place, as [`Writer::formatted`] does.
+    #[inline]
+    pub fn format_args(&mut self, key: u16, value: fmt::Arguments<'_>) {
+        if !self.reserve(8) {
+            return;
+        }
+        let tag_at = self.used();
+        self.put_tag(key, value_type::FORMATTED, 0);
+        self.put(&[0; 4]);
+        let value_at = self.used();
+        let mut text = Text { writer: self, left: VALUE_BYTES_MAX, cut: false };
+        // A panic in a user's `Debug` must not reach the call site. Nothing of ours is left in a
+        // broken state by it: the writer's position is valid after every write.
+        let outcome = catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, value)));
+        let cut = text.cut;
+        if outcome.is_err() {
+            self.back_to(value_at);
+            let text = b"<panic in Debug>";
+            if self.reserve(text.len()) {
+                self.put(text);
+            }
+        }
+        self.close_value(tag_at, value_at, cut);
+    }
+
+    fn back_to(&mut self, used: usize) {
+        debug_assert!(used <= self.used());
+        // SAFETY: `used` is a position that this record has already passed.
+        self.pos = unsafe { self.start.add(used) };
+        if self.refused {
+            self.end = self.pos;
+        }
+    }
+
+    /// Fills in the length of the value that began at `value_at`, and its cut mark.
+    #[inline]
+    fn close_value(&mut self, tag_at: usize, value_at: usize, cut: bool) {
+        if self.refused {
+            return;
+        }
+        let length = (self.used() - value_at) as u32;
+        // SAFETY: tag and length of this value were written at `tag_at` and `value_at - 4`.
+        unsafe {
+            self.start.add(value_at - 4).cast::<u32>().write_unaligned(length);
+            if cut {
+                self.start.add(tag_at + 3).write(field_flag::CUT);
+            }
+        }
+        if cut {
+            self.flags |= flag::CUT;
+        }
+    }
+
+    /// Writes an error with its chain of sources, at most [`ERROR_SOURCES_MAX`] of them.
+    pub fn error(&mut self, key: u16, error: &(dyn Error + 'static)) {
+        if !self.reserve(8) {
+            return;
+        }
+        let tag_at = self.used();
+        self.put_tag(key, value_type::ERROR, 0);
+        self.put(&[0; 4]);
+        let value_at = self.used();
+        let mut cut = false;
+        let mut next: Option<&dyn Error> = Some(error);
+        for _ in 0..=ERROR_SOURCES_MAX {
+            let Some(error) = next else { break };
+            if !self.reserve(4) {
+                cut = true;
+                break;
+            }
+            cut |= self.error_text(error);
+            next = error.source();
+        }
+        self.close_value(tag_at, value_at, cut);
+    }
+
+    fn error_text(&mut self, error: &dyn Error) -> bool {
+        let length_at = self.used();
+        self.put(&[0; 4]);
+        let text_at = self.used();
+        let left = VALUE_BYTES_MAX / 4;
+        let mut text = Text { writer: self, left, cut: false };
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, format_args!("{error}"))));
+        let cut = text.cut;
+        if outcome.is_err() {
+            self.back_to(text_at);
+            let text = b"<panic in Display>";
+            if self.reserve(text.len()) {
+                self.put(text);
+            }
+        }
+        if !self.refused {
+            let length = (self.used() - text_at) as u32;
+            // SAFETY: the four bytes of this text's length were written at `length_at`.
+            unsafe { self.start.add(length_at).cast::<u32>().write_unaligned(length) };
+        }
+        cut
+    }
+
+    /// Writes a value under a key that is not among the callsite's names.
+    pub fn inline(&mut self, key: &str, value: &dyn Encode) {
+        let key = &key[..key.floor_char_boundary(KEY_BYTES_MAX)];
+        // The tag precedes the key and the key precedes the value, so the value is written first,
+        // with its tag, and its bytes are then moved behind the key.
+        let tag_at = self.used();
+        if !self.reserve(6 + key.len() + 16) {
+            return;
+        }
+        value.encode(INLINE_KEY, self);
+        let value_at = tag_at + 4;
+        let shift = 2 + key.len();
+        if self.used() < value_at {
+            return;
+        }
+        if !self.reserve(shift) {
+            self.back_to(tag_at);
+            return;
+        }
+        let value_bytes = self.used() - value_at;
+        // SAFETY: `shift` more bytes were reserved; source and target lie within the record, and
+        // the key's bytes are borrowed from elsewhere.
+        unsafe {
+            let at = self.start.add(value_at);
+            std::ptr::copy(at, at.add(shift), value_bytes);
+            at.cast::<u16>().write_unaligned(key.len() as u16);
+            std::ptr::copy_nonoverlapping(key.as_ptr(), at.add(2), key.len());
+            self.pos = self.pos.add(shift);
+        }
+    }
+
+    /// Writes the payload's leading span id (the parent of a span that starts).
+    #[inline(always)]
+    pub(crate) fn leading_u64(&mut self, value: u64) {
+        if self.reserve(8) {
+            self.put(&value.to_ne_bytes());
+        }
+    }
+
+    /// Writes where an event without a static callsite comes from, and marks the record so.
+    pub(crate) fn origin(&mut self, target: &str, module: &str, file: &str, line: u32) {
+        let cut = |text: &str| text.floor_char_boundary(KEY_BYTES_MAX);
+        let (target, module, file) =
+            (&target[..cut(target)], &module[..cut(module)], &file[..cut(file)]);
+        if !self.reserve(10 + target.len() + module.len() + file.len()) {
+            return;
+        }
+        self.flags |= flag::INLINE;
+        for text in [target, module, file] {
+            self.put(&(text.len() as u16).to_ne_bytes());
+        }
+        self.put(&line.to_ne_bytes());
+        for text in [target, module, file] {
+            self.put(text.as_bytes());
+        }
+    }
+
+    /// Writes one record into a vector: for tests, and for what the pipeline itself has to say.
+    pub(crate) fn to_vec(header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+        let mut memory = vec![0_u64; RECORD_BYTES_MAX / 8];
+        // SAFETY: the vector's memory is aligned to 8, long enough, and borrowed by nobody else
+        // until the writer has finished.
+        let mut writer =
+            unsafe { Writer::begin(memory.as_mut_ptr().cast(), RECORD_BYTES_MAX, &Whole, header) };
+        write(&mut writer);
+        let length = writer.finish().map_or(0, |(_, length)| length);
+        memory.iter().flat_map(|word| word.to_ne_bytes()).take(length).collect()
+    }
+}
+
+/// Lets `fmt` write into the record, up to a limit.
+struct Text<'w, 'a> {
+    writer: &'w mut Writer<'a>,
+    left: usize,
+    cut: bool,
+}
+
+impl fmt::Write for Text<'_, '_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.len() <= self.left && self.writer.left() >= text.len() {
+            self.writer.put(text.as_bytes());
+            self.left -= text.len();
+            return Ok(());
+        }
+        self.write_slow(text)
+    }
+}
+
+impl Text<'_, '_> {
+    #[cold]
+    #[inline(never)]
+    fn write_slow(&mut self, text: &str) -> fmt::Result {
+        let wanted = text.len().min(self.left);
+        let room = if self.writer.reserve(wanted) { wanted } else { self.writer.left() };
+        let kept = &text[..text.floor_char_boundary(room.min(wanted))];
+        self.writer.put(kept.as_bytes());
+        self.left -= kept.len();
+        if kept.len() == text.len() {
+            return Ok(());
+        }
+        self.cut = true;
+        self.left = 0;
+        // The formatter stops here: a value of a megabyte costs no more than what is kept of it.
+        Err(fmt::Error)
+    }
+}
+
+/// A value that can stand in a record.
+///
+/// Implemented for integers, floats, booleans, texts, bytes and `Option`s of them; wrap others
+/// with [`Writer::formatted`] through the `?` and `%` sigils of the macros.
+pub trait Encode {
+    /// Writes the value under `key`.
+    fn encode(&self, key: u16, writer: &mut Writer<'_>);
+}
+
+macro_rules! encode_as {
+    ($($type:ty => $method:ident as $wide:ty),* $(,)?) => {$(
+        impl Encode for $type {
+            #[inline(always)]
+            fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+                writer.$method(key, *self as $wide);
+            }
+        }
+    )*};
+}
+
+encode_as!(
+    i8 => i64 as i64, i16 => i64 as i64, i32 => i64 as i64, i64 => i64 as i64, isize => i64 as i64,
+    u8 => u64 as u64, u16 => u64 as u64, u32 => u64 as u64, u64 => u64 as u64, usize => u64 as u64,
+    f32 => f64 as f64, f64 => f64 as f64, i128 => i128 as i128, u128 => u128 as u128,
+);
+
+impl Encode for bool {
+    #[inline(always)]
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        writer.bool(key, *self);
+    }
+}
+
+impl Encode for str {
+    #[inline(always)]
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        writer.str(key, self);
+    }
+}
+
+impl Encode for String {
+    #[inline]
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        writer.str(key, self);
+    }
+}
+
+impl Encode for [u8] {
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        writer.bytes(key, self);
+    }
+}
+
+impl Encode for fmt::Arguments<'_> {
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        writer.format_args(key, *self);
+    }
+}
+
+impl Encode for dyn Error + 'static {
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        writer.error(key, self);
+    }
+}
+
+impl<T: Encode + ?Sized> Encode for &T {
+    #[inline(always)]
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        (**self).encode(key, writer);
+    }
+}
+
+impl<T: Encode> Encode for Option<T> {
+    #[inline]
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        if let Some(value) = self {
+            value.encode(key, writer);
+        }
+    }
+}
+
+impl Encode for std::time::Duration {
+    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
+        writer.f64(key, self.as_secs_f64());
+    }
+}

@@ -1,0 +1,57 @@
+//! Who tells: the entity that all records of a pipeline belong to.
+//!
+//! # Invariants
+//!
+//! - `service.name` and `telemetry.sdk.*` are always there (OpenTelemetry semantic conventions,
+//!   resource); `telemetry.sdk.name` is never `opentelemetry`.
+//! - Keys are unique; a resource does not change once a pipeline runs.
+
+use std::collections::BTreeMap;
+
+/// Attributes of the service that emits the telemetry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    attributes: BTreeMap<String, String>,
+}
+
+impl Default for Resource {
+    /// `service.name` is `unknown_service:` and the executable's name.
+    fn default() -> Self {
+        let executable = std::env::current_exe().ok();
+        let name = executable.as_deref().and_then(|path| path.file_name()).map_or_else(
+            || "unknown_service".to_owned(),
+            |name| format!("unknown_service:{}", name.to_string_lossy()),
+        );
+        let attributes = [
+            ("service.name", name.as_str()),
+            ("telemetry.sdk.language", "rust"),
+            ("telemetry.sdk.name", "telemetry-toolkit"),
+            ("telemetry.sdk.version", env!("CARGO_PKG_VERSION")),
+        ];
+        Self {
+            attributes: attributes
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+}
+
+impl Resource {
+    /// The resource with one more attribute; an existing one is replaced.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes.insert(key.into(), value.into());
+        self
+    }
+
+    /// The value of an attribute.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.attributes.get(key).map(String::as_str)
+    }
+
+    /// All attributes, sorted by key.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
