@@ -8,6 +8,8 @@
 pub mod testing;
 
 pub mod batch;
+#[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
+mod chunk;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;
 pub mod export;
