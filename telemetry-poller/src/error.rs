@@ -58,7 +58,7 @@ impl fmt::Display for Error {
             ErrorKind::Name(name) => {
                 write!(
                     f,
-                    "`poller.measure` has two measurements named `{name}`, but each needs its own name"
+                    "`poller.measure` has two measurements named `{name}`, but each needs its own"
                 )
             }
             ErrorKind::Thread(_) => f.write_str("cannot start the thread `telemetry-poller`"),

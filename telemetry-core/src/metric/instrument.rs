@@ -279,18 +279,30 @@ mod tests {
 
     #[test]
     fn concurrent_absolutes_end_at_the_largest() {
-        let counter = Counter::detached();
+        let (counter, threads) = (Counter::detached(), 4);
+        let together = std::sync::Barrier::new(threads);
         std::thread::scope(|s| {
-            for thread in 0..8_u64 {
-                let counter = &counter;
-                s.spawn(move || (0..2_000).for_each(|n| counter.absolute(n * 8 + thread)));
+            for thread in 0..threads as u64 {
+                let (counter, together) = (&counter, &together);
+                s.spawn(move || {
+                    for round in 1..=2_000 {
+                        together.wait();
+                        counter.absolute(round * 10 + thread);
+                        together.wait();
+                        assert_eq!(counter.value(), round * 10 + 3);
+                    }
+                });
             }
         });
-        assert_eq!(counter.value(), 1_999 * 8 + 7);
+    }
+
+    #[test]
+    fn absolute_never_lowers_and_adds_go_on_from_it() {
+        let counter = Counter::detached();
+        counter.absolute(7);
         counter.absolute(3);
-        assert_eq!(counter.value(), 1_999 * 8 + 7);
         counter.add(1);
-        assert_eq!(counter.value(), 1_999 * 8 + 8);
+        assert_eq!(counter.value(), 8);
     }
 
     #[test]

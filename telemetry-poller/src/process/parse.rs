@@ -156,7 +156,8 @@ mod tests {
     fn statm_and_io_are_read() {
         let read = statm(b"2048 512 300 20 0 400 0\n");
         assert_eq!(read, Ok(Statm { virtual_pages: 2048, resident_pages: 512 }));
-        let text = b"rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 7\n";
+        let text = b"rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\n\
+            read_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 7\n";
         assert_eq!(io(text), Ok(Io { read_bytes: 4096, write_bytes: 8192 }));
         let no_write = b"read_bytes: 1\ncancelled_write_bytes: 7\n";
         assert_eq!(io(no_write), Err(ParseError { file: "io", field: "write_bytes" }));
@@ -170,7 +171,10 @@ mod tests {
 
         #[test]
         fn no_cut_gives_another_value(
-            name in prop::collection::vec(any::<u8>(), 0..16), threads: u32, start: u64, cut in 0..120_usize,
+            name in prop::collection::vec(any::<u8>(), 0..16),
+            threads: u32,
+            start: u64,
+            cut in 0..120_usize,
         ) {
             let whole = line(&name, &threads.to_string(), &start.to_string());
             let expected = Stat { threads: threads.into(), start_ticks: start };

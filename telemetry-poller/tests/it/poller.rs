@@ -26,7 +26,7 @@ fn settings_out_of_range_are_refused_with_value_and_limit() {
     let long = hourly().period(PERIOD_MAX + Duration::from_secs(1));
     assert_eq!(text(long), "`poller.period` is 86401s, but must be at most 86400s");
     let twice = hourly().measure("a", |_| Ok(())).measure("a", |_| Ok(()));
-    let expected = "`poller.measure` has two measurements named `a`, but each needs its own name";
+    let expected = "`poller.measure` has two measurements named `a`, but each needs its own";
     assert_eq!(text(twice), expected);
     assert!(text(hourly().measure("", |_| Ok(()))).contains("empty name"));
 }

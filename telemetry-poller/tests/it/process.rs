@@ -48,7 +48,8 @@ fn names_units_kinds_and_attributes_are_those_of_the_conventions() {
     let table = [
         (
             "process.context_switches",
-            "{context_switch} counter int [process.context_switch.type=involuntary process.context_switch.type=voluntary]",
+            "{context_switch} counter int [process.context_switch.type=involuntary \
+             process.context_switch.type=voluntary]",
         ),
         ("process.cpu.time", "s counter double [cpu.mode=system cpu.mode=user]"),
         ("process.disk.io", "By counter int [disk.io.direction=read disk.io.direction=write]"),
@@ -56,7 +57,8 @@ fn names_units_kinds_and_attributes_are_those_of_the_conventions() {
         ("process.memory.virtual", "By updown int []"),
         (
             "process.paging.faults",
-            "{fault} counter int [system.paging.fault.type=major system.paging.fault.type=minor]",
+            "{fault} counter int [system.paging.fault.type=major \
+             system.paging.fault.type=minor]",
         ),
         ("process.thread.count", "{thread} updown int []"),
         ("process.unix.file_descriptor.count", "{file_descriptor} updown int []"),
