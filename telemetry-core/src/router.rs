@@ -17,7 +17,7 @@ use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
 use crate::record::flag;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use tracing_core::subscriber::Interest;
 use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite};
@@ -80,7 +80,6 @@ struct Plans {
 
 static PLANS: Mutex<Plans> = Mutex::new(Plans { attached: None, scopes: Vec::new() });
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-static SCOPES: AtomicU32 = AtomicU32::new(0);
 static EPOCH: AtomicU8 = AtomicU8::new(0);
 
 fn plans() -> MutexGuard<'static, Plans> {
@@ -108,7 +107,7 @@ pub(crate) fn install() -> Result<(), Error> {
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
-    tracing_core::dispatcher::set_global_default(Dispatch::from_static(&Router)).map_err(|_| {
+    tracing_core::dispatcher::set_global_default(Dispatch::new(Router)).map_err(|_| {
         let installed = tracing_core::dispatcher::get_default(|dispatch| format!("{dispatch:?}"));
         Error::foreign(
             &format!("the global `tracing` subscriber ({installed})"),
@@ -117,6 +116,11 @@ pub(crate) fn install() -> Result<(), Error> {
     })?;
     INSTALLED.store(true, Ordering::Release);
     Ok(())
+}
+
+/// Is a pipeline attached?
+pub(crate) fn is_attached() -> bool {
+    plans().attached.is_some()
 }
 
 /// Makes `plan` the one that decides.
@@ -286,14 +290,12 @@ pub(crate) fn add_scope(scope: &Arc<Scope>) {
         plans.scopes.retain(|scope| scope.strong_count() > 0);
         plans.scopes.push(Arc::downgrade(scope));
     }
-    SCOPES.fetch_add(1, Ordering::Relaxed);
     rebuild_interest();
 }
 
 /// Forgets a scoped pipeline.
 pub(crate) fn remove_scope(scope: &Arc<Scope>) {
     plans().scopes.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(scope)));
-    SCOPES.fetch_sub(1, Ordering::Relaxed);
     rebuild_interest();
 }
 

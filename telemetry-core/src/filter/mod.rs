@@ -68,17 +68,12 @@ impl Filter {
 
 impl Directive {
     fn covers(&self, target: &str) -> bool {
-        let mut left = target.bytes();
-        for wanted in self.target.bytes() {
-            match left.next() {
-                Some(b'-') if wanted == b'_' => {}
-                Some(byte) if byte == wanted => {}
-                _ => return false,
-            }
-        }
-        let left = left.as_slice();
-        self.target.is_empty() || left.is_empty() || left.starts_with(b"::")
-            || self.target.ends_with("::")
+        let Some((head, rest)) = target.as_bytes().split_at_checked(self.target.len()) else {
+            return false;
+        };
+        let is_same = |(byte, wanted): (&u8, u8)| *byte == wanted || (*byte == b'-' && wanted == b'_');
+        head.iter().zip(self.target.bytes()).all(is_same)
+            && (head.is_empty() || rest.is_empty() || rest.starts_with(b"::") || head.ends_with(b"::"))
     }
 
     fn parse(text: &str) -> Result<Self, Error> {
