@@ -164,7 +164,7 @@ pub struct PollerHandle {
 
 impl PollerHandle {
     /// Polls once, now, and returns the report; measurements that wait after a failure run too.
-    /// The ticks stay where they are.
+    /// The ticks stay where they are; one that is due at this moment is this poll.
     ///
     /// # Errors
     ///

@@ -25,6 +25,7 @@ struct State {
     /// The last poll asked for, and the last one answered.
     asked: u64,
     answered: u64,
+    /// Of the last poll asked for. A tick must not replace it: who asked may not have woken yet.
     report: PollReport,
     infos: Vec<MeasurementInfo>,
 }
@@ -109,11 +110,11 @@ impl Shared {
 
     fn answer(&self, ticket: Option<u64>, report: PollReport, infos: Vec<MeasurementInfo>) {
         let mut state = self.lock();
+        state.infos = infos;
         if let Some(ticket) = ticket {
             state.answered = ticket;
+            state.report = report;
         }
-        state.report = report;
-        state.infos = infos;
         drop(state);
         self.changed.notify_all();
     }
@@ -138,7 +139,8 @@ pub(crate) fn run(shared: &Shared, engine: Engine, period: Duration) {
         report.missed_ticks = std::mem::take(&mut missed_ticks);
         engine.tell(&report);
         shared.answer(ticket, report, engine.infos());
-        if ticket.is_none() {
+        // A poll asked for when a tick is due takes its place.
+        if ticket.is_none() || begin >= tick {
             (tick, missed_ticks) = next_tick(tick, now(), period);
         }
     }
