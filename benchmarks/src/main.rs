@@ -56,9 +56,9 @@ pub(crate) struct Options {
     /// Batches of each subject (callsite and span).
     #[arg(long, default_value_t = 31)]
     batches: usize,
-    /// Operations a batch, at most (callsite and span).
-    #[arg(long, default_value_t = 20_000)]
-    ops: u64,
+    /// Operations a batch (callsite and span); each case has its own default.
+    #[arg(long)]
+    ops: Option<u64>,
     /// Runs of each subject (file and otlp).
     #[arg(long, default_value_t = 5)]
     runs: usize,
