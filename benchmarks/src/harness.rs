@@ -154,7 +154,7 @@ fn number(value: f64) -> String {
     if value.fract() == 0.0 || value >= 10_000.0 {
         format!("{value:.0}")
     } else if value < 1.0 {
-        format!("{value:.3}")
+        format!("{value:.4}")
     } else {
         format!("{value:.1}")
     }

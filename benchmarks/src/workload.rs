@@ -13,6 +13,8 @@ use tracing::{Span, debug, info, info_span};
 pub(crate) const FILTER: &str = "info,benchmarks::off=off";
 /// The target that `FILTER` switches off.
 pub(crate) const TARGET_OFF: &str = "benchmarks::off";
+/// What every event says; the macros need it as a literal.
+pub(crate) const MESSAGE: &str = "request handled";
 /// The string field of every event.
 pub(crate) const PEER: &str = "10.0.0.7:443";
 /// The name of every span.

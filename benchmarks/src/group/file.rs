@@ -2,20 +2,22 @@
 //!
 //! # Invariants
 //!
-//! - `delivered` is the number of lines in the file, counted after shutdown.
+//! - `delivered` is the number of events in the file, counted after shutdown.
 //! - Time and processor time run from the first event until shutdown has returned.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
+
+use memchr::memmem::Finder;
 
 use crate::child::Child;
 use crate::harness::{Report, Values, largest, median, samples, smallest};
 use crate::subject::{self, Purpose, Session, Subject};
 use crate::usage::{cpu_ns, rss_peak_bytes};
-use crate::workload::Op;
+use crate::workload::{MESSAGE, Op};
 use crate::{Options, Result};
 
 const CASES: [(&str, usize); 2] = [("json_2m_1t", 1), ("json_2m_2t", 2)];
@@ -71,43 +73,60 @@ pub(crate) fn answer(
     threads: usize,
 ) -> Result<Values> {
     let live = session.take().ok_or("the session is over")?;
+    let each = events / threads as u64;
+    let emitted = each * threads as u64;
     let (begin, cpu_begin) = (Instant::now(), cpu_ns());
     thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| live.emit(op, events / threads as u64));
+            scope.spawn(|| live.emit(op, each));
         }
     });
     let outcome = live.finish();
     let (elapsed, cpu) = (begin.elapsed(), cpu_ns() - cpu_begin);
     let peak = rss_peak_bytes();
-    let (lines, bytes) = count_lines(dir)?;
-    let emitted = events / threads as u64 * threads as u64;
+    let (delivered, bytes) = count_events(dir)?;
     Ok(Values::default()
-        .with("per_s", lines as f64 / elapsed.as_secs_f64())
-        .with("delivered", lines as f64)
-        .with("lost", emitted as f64 - lines as f64)
-        .with("cpu_ns_per_record", cpu as f64 / lines.max(1) as f64)
+        .with("per_s", delivered as f64 / elapsed.as_secs_f64())
+        .with("delivered", delivered as f64)
+        .with("lost", emitted as f64 - delivered as f64)
+        .with("cpu_ns_per_record", cpu as f64 / delivered.max(1) as f64)
         .with("peak_rss_mb", peak as f64 / 1e6)
-        .with("bytes_per_record", bytes as f64 / lines.max(1) as f64)
+        .with("bytes_per_record", bytes as f64 / delivered.max(1) as f64)
         .with_some("blocked_ms", outcome.blocked_ms))
 }
 
-/// Lines and bytes of all files in `dir`: a subject may rotate.
+/// Events and their bytes in all files of `dir`: a subject may rotate.
 ///
-/// Only lines of the workload count, so that a subject's own diagnostics are not taken for events.
-fn count_lines(dir: &Path) -> Result<(u64, u64)> {
-    let (mut lines, mut bytes) = (0, 0);
-    let mut buffer = vec![0; 256 * 1024];
+/// Only whole objects that say what the workload says count: a subject may also write its spans or diagnostics.
+fn count_events(dir: &Path) -> Result<(u64, u64)> {
+    let message = Finder::new(MESSAGE);
+    let (mut events, mut bytes) = (0, 0);
+    let mut line = Vec::new();
     for entry in std::fs::read_dir(dir)? {
-        let mut file = File::open(entry?.path())?;
-        loop {
-            let taken = file.read(&mut buffer)?;
-            if taken == 0 {
-                break;
+        let mut file = BufReader::with_capacity(256 * 1024, File::open(entry?.path())?);
+        while file.read_until(b'\n', &mut line)? > 0 {
+            let whole = line.starts_with(b"{") && line.ends_with(b"}\n");
+            if whole && message.find(&line).is_some() {
+                events += 1;
+                bytes += line.len() as u64;
             }
-            bytes += taken as u64;
-            lines += buffer[..taken].iter().filter(|byte| **byte == b'\n').count() as u64;
+            line.clear();
         }
     }
-    Ok((lines, bytes))
+    Ok((events, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_of_the_workload_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let event = format!("{{\"message\":\"{MESSAGE}\"}}\n");
+        let torn = &event[..event.len() - 3];
+        let text = format!("{event}{{\"span\":\"request\"}}\n{event}{torn}");
+        std::fs::write(dir.path().join("events.jsonl"), text).unwrap();
+        assert_eq!(count_events(dir.path()).unwrap(), (2, 2 * event.len() as u64));
+    }
 }
