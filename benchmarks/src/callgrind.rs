@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - Only what the calling thread does inside `hot_loop` is counted (callgrind keeps the toggle a thread).
+//! - Only what the calling thread does inside `hot_loop` is counted (callgrind keeps the toggle a
+//!   thread).
 //! - The difference of a run of 2 N and one of N leaves out warm-up and first calls.
 
 use std::ffi::OsString;

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - A child answers every request with one line: `ok NAME=NUMBER…` or `err TEXT`; nothing else goes to its stdout.
+//! - A child answers every request with one line: `ok NAME=NUMBER…` or `err TEXT`; nothing else
+//!   goes to its stdout.
 //! - A child ends when its stdin closes, so that none outlives its parent.
 
 use std::ffi::OsString;

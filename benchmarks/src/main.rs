@@ -1,9 +1,12 @@
-//! telemetry-toolkit side by side with its peers: what a call costs, what a record costs end to end, and what is lost.
+//! telemetry-toolkit side by side with its peers: what a call costs, what a record costs end to
+//! end, and what is lost.
 //!
 //! # Invariants
 //!
-//! - A global subscriber can be set once a process, so every subject runs in a child process of its own.
-//! - Subjects are interleaved: a round is one batch (or one run) of each, so that drifting load hits all of them.
+//! - A global subscriber can be set once a process, so every subject runs in a child process of its
+//!   own.
+//! - Subjects are interleaved: a round is one batch (or one run) of each, so that drifting load
+//!   hits all of them.
 //! - Every sink is real: a 256 KiB buffer over a file, or HTTP to a receiver in another process.
 #![forbid(unsafe_code)]
 #![expect(

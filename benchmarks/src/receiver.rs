@@ -2,10 +2,12 @@
 //!
 //! # Invariants
 //!
-//! - A record is counted from the protobuf structure of the body, never from a header or a request count.
+//! - A record is counted from the protobuf structure of the body, never from a header or a request
+//!   count.
 //! - The receiver ends when its stdin closes.
 //!
-//! HTTP/1.1 only: `POST /v1/logs`, `POST /v1/traces`, `GET /counts`. A body may be gzip and may be chunked.
+//! HTTP/1.1 only: `POST /v1/logs`, `POST /v1/traces`, `GET /counts`. A body may be gzip and may be
+//! chunked.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +21,8 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// `ExportLogsServiceRequest.resource_logs.scope_logs.log_records`; for traces the numbers are the same.
+/// `ExportLogsServiceRequest.resource_logs.scope_logs.log_records`; for traces the numbers are the
+/// same.
 const RECORD_PATH: [u64; 3] = [1, 2, 2];
 
 /// The receiver's process, seen from the parent.
@@ -292,6 +295,30 @@ mod tests {
     #[test]
     fn padded_length_is_read() {
         assert_eq!(count_at(&[0x0a, 0x80, 0x80, 0x00], &RECORD_PATH), Some(0));
+    }
+
+    #[test]
+    fn gzip_body_is_counted_and_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let message = [0x0a, 6, 0x12, 4, 0x12, 0, 0x12, 0];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&message).unwrap();
+        let body = gzip.finish().unwrap();
+        let client = thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let length = body.len();
+            write!(stream, "POST /v1/logs HTTP/1.1\r\nContent-Encoding: gzip\r\n").unwrap();
+            write!(stream, "Content-Length: {length}\r\nConnection: close\r\n\r\n").unwrap();
+            stream.write_all(&body).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let totals = Totals::default();
+        connection(&listener.accept().unwrap().0, &totals).unwrap();
+        assert!(client.join().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+        assert_eq!(totals.logs.load(Ordering::Relaxed), 2);
     }
 
     #[test]

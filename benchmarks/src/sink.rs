@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - What is written reaches a file: a sink that discards lets the compiler and the kernel skip work.
+//! - What is written reaches a file: a sink that discards lets the compiler and the kernel skip
+//!   work.
 //! - A line is counted when it is in the buffer; `flush` and drop bring the buffer into the file.
 
 use std::fs::File;

@@ -3,13 +3,15 @@
 //! # Invariants
 //!
 //! - One event is a message and four fields (u64, f64, &str, bool) inside one span of two fields.
-//! - `hot_loop` is never inlined and is called for nothing else: callgrind counts only what is inside it.
+//! - `hot_loop` is never inlined and is called for nothing else: callgrind counts only what is
+//!   inside it.
 
 use std::hint::black_box;
 
 use tracing::{Span, debug, info, info_span};
 
-/// The filter every subject gets: `DisabledLevel` is below it, `DisabledTarget` is switched off by it.
+/// The filter every subject gets: `DisabledLevel` is below it, `DisabledTarget` is switched off by
+/// it.
 pub(crate) const FILTER: &str = "info,benchmarks::off=off";
 /// The target that `FILTER` switches off.
 pub(crate) const TARGET_OFF: &str = "benchmarks::off";
@@ -102,7 +104,10 @@ pub(crate) fn tracing_emit(op: Op, ops: u64) {
             debug!(count = i, ratio = ratio(i), peer = PEER, ok = true, "request handled");
         }),
         Op::DisabledTarget => hot_loop(ops, |i| {
-            info!(target: TARGET_OFF, count = i, ratio = ratio(i), peer = PEER, ok = true, "request handled");
+            info!(
+                target: TARGET_OFF, count = i, ratio = ratio(i), peer = PEER, ok = true,
+                "request handled"
+            );
         }),
         Op::Span => hot_loop(ops, |i| {
             let span = info_span!("request", request_id = i, user = USER);

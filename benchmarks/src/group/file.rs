@@ -97,7 +97,8 @@ pub(crate) fn answer(
 
 /// Events and their bytes in all files of `dir`: a subject may rotate.
 ///
-/// Only whole objects that say what the workload says count: a subject may also write its spans or diagnostics.
+/// Only whole objects that say what the workload says count: a subject may also write its spans or
+/// diagnostics.
 fn count_events(dir: &Path) -> Result<(u64, u64)> {
     let message = Finder::new(MESSAGE);
     let (mut events, mut bytes) = (0, 0);

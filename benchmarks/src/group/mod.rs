@@ -7,6 +7,7 @@ pub(crate) mod memory;
 pub(crate) mod otlp;
 pub(crate) mod span;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -55,7 +56,7 @@ fn rounds(
         }
     }
     for case in cases {
-        for (subject, mut values) in measure(case, options, &mut children)? {
+        for (subject, mut values) in measure(case, options, &mut children) {
             if options.callgrind {
                 let setup = setup(Purpose::CallSite, &dir.path().join("callgrind"), subject);
                 match callgrind::instructions(subject, &setup, case.op) {
@@ -71,22 +72,29 @@ fn rounds(
 
 type Installed = (&'static dyn Subject, Child);
 
+/// Runs the rounds of one case; a subject that fails is left out of this and of later cases.
 fn measure(
     case: &Case,
     options: &Options,
-    children: &mut [Installed],
-) -> Result<Vec<(&'static dyn Subject, Values)>> {
+    children: &mut Vec<Installed>,
+) -> Vec<(&'static dyn Subject, Values)> {
     let request = format!("batch {} {}", case.op.word(), options.ops.unwrap_or(case.ops));
-    let mut batches: Vec<Vec<Values>> = vec![Vec::new(); children.len()];
+    let mut batches: BTreeMap<&str, Vec<Values>> = BTreeMap::new();
     for _ in 0..options.batches {
-        for ((subject, child), batches) in children.iter_mut().zip(&mut batches) {
-            if subject.runs(Purpose::CallSite, case.op) {
-                batches.push(child.ask(&request)?);
+        children.retain_mut(|(subject, child)| {
+            if !subject.runs(Purpose::CallSite, case.op) {
+                return true;
             }
-        }
+            let answer = child.ask(&request).map_err(|error| left_out(case.name, *subject, &error));
+            let alive = answer.is_ok();
+            batches.entry(subject.name()).or_default().extend(answer);
+            alive
+        });
     }
-    let measured = children.iter().zip(batches).filter(|(_, batches)| !batches.is_empty());
-    Ok(measured.map(|((subject, _), batches)| (*subject, summary(&batches))).collect())
+    let measured = |(subject, _): &Installed| {
+        batches.get(subject.name()).map(|batches| (*subject, summary(batches)))
+    };
+    children.iter().filter_map(measured).collect()
 }
 
 fn summary(batches: &[Values]) -> Values {

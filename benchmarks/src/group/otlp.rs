@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! - `delivered` is what the receiver counted in the bodies, after the sender has shut down.
-//! - Processor time is the sender's alone, divided by what was delivered: who drops everything is not cheap.
+//! - Processor time is the sender's alone, divided by what was delivered: who drops everything is
+//!   not cheap.
 
 use std::path::Path;
 use std::thread;

@@ -25,7 +25,8 @@ use crate::{Options, Result};
 /// What a subject is installed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Call-site cost: file sinks hold 256 KiB and start again at 64 MiB; network exporters are no-ops behind their real queue.
+    /// Call-site cost: file sinks hold 256 KiB and start again at 64 MiB; network exporters are
+    /// no-ops behind their real queue.
     CallSite,
     /// Everything goes to `Setup::json_file`, one JSON object a line.
     File,
@@ -113,7 +114,8 @@ pub(crate) trait Subject: Sync {
 
 /// An installed subject.
 pub(crate) trait Session: Sync {
-    /// Repeats `op` on the calling thread through [`hot_loop`](crate::workload::hot_loop); any thread may call it.
+    /// Repeats `op` on the calling thread through [`hot_loop`](crate::workload::hot_loop); any
+    /// thread may call it.
     fn emit(&self, op: Op, ops: u64);
 
     /// Returns when everything emitted so far has left the queues of this process.

@@ -17,7 +17,8 @@ use crate::workload::{Op, tracing_emit};
 /// Room for everything a case emits: no record is dropped.
 const QUEUE_LARGE: usize = 1 << 18;
 
-/// The SDK's queue: 2,048 records by default, and the rest is dropped. The bridge carries no span's fields.
+/// The SDK's queue: 2,048 records by default, and the rest is dropped. The bridge carries no span's
+/// fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OtelLogBridge {
     /// Default settings.
@@ -40,7 +41,8 @@ impl Subject for OtelLogBridge {
 
     fn runs(&self, purpose: Purpose, op: Op) -> bool {
         match purpose {
-            // A dropped record is cheaper than a kept one: the call site is measured with a queue that has room.
+            // A dropped record is cheaper than a kept one: the call site is measured with a queue
+            // that has room.
             Purpose::CallSite => {
                 let knows = matches!(op, Op::Event | Op::DisabledLevel | Op::DisabledTarget);
                 *self == Self::Default && knows

@@ -61,12 +61,14 @@ impl Session for Installed {
         match op {
             Op::Event => {
                 hot_loop(ops, |i| {
-                    info!(log, "request handled"; "count" => i, "ratio" => ratio(i), "peer" => PEER, "ok" => true);
+                    info!(log, "request handled";
+                        "count" => i, "ratio" => ratio(i), "peer" => PEER, "ok" => true);
                 });
                 self.emitted.fetch_add(ops, Ordering::SeqCst);
             }
             _ => hot_loop(ops, |i| {
-                debug!(log, "request handled"; "count" => i, "ratio" => ratio(i), "peer" => PEER, "ok" => true);
+                debug!(log, "request handled";
+                    "count" => i, "ratio" => ratio(i), "peer" => PEER, "ok" => true);
             }),
         }
     }

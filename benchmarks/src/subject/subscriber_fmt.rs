@@ -13,7 +13,8 @@ use crate::Result;
 use crate::sink::{Keep, Sink};
 use crate::workload::{Op, tracing_emit};
 
-/// Text, formatted and written by the caller. It takes no part in the file cases, whose lines are JSON.
+/// Text, formatted and written by the caller. It takes no part in the file cases, whose lines are
+/// JSON.
 #[derive(Debug)]
 pub(crate) struct SubscriberFmt;
 

@@ -1,4 +1,5 @@
-//! tracing-subscriber's JSON layer over tracing-appender's non-blocking writer, which waits instead of losing lines.
+//! tracing-subscriber's JSON layer over tracing-appender's non-blocking writer, which waits instead
+//! of losing lines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -59,7 +60,8 @@ impl Session for Installed {
     }
 
     fn finish(self: Box<Self>) -> Outcome {
-        // The guard gives its thread a second: a full queue needs longer, so the lines are waited for first.
+        // The guard gives its thread a second: a full queue needs longer, so the lines are waited
+        // for first.
         self.settle();
         drop(self.guard);
         Outcome::default()

@@ -40,7 +40,8 @@ impl Subject for TracingOpenTelemetry {
 
     fn runs(&self, purpose: Purpose, op: Op) -> bool {
         match purpose {
-            // A dropped span is cheaper than a kept one: the call site is measured with a queue that has room.
+            // A dropped span is cheaper than a kept one: the call site is measured with a queue
+            // that has room.
             Purpose::CallSite => *self == Self::Default && matches!(op, Op::Span | Op::SpanTree),
             Purpose::OtlpSpans => op == Op::Span,
             _ => false,
