@@ -103,7 +103,9 @@ pub(crate) fn next_epoch() -> u8 {
 ///
 /// Another library's subscriber is the global one.
 pub(crate) fn install() -> Result<(), Error> {
-    let _plans = plans();
+    // A lock of its own: `tracing` asks the router for its level while it is installed.
+    static INSTALL: Mutex<()> = Mutex::new(());
+    let _install = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
