@@ -7,6 +7,10 @@
 
 pub mod testing;
 
+pub mod bridge;
+
+pub mod output;
+
 pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;
@@ -20,6 +24,7 @@ pub mod context;
 pub mod ledger;
 pub mod metric;
 pub mod resource;
+pub mod time_text;
 
 mod error;
 mod level;
