@@ -261,7 +261,8 @@ fn write_all(writer: &mut dyn Write, bytes: &[u8]) -> Result<usize, Failure> {
     }
     match writer.flush() {
         Ok(()) => Ok(taken),
-        Err(error) => Err(Failure { taken, error }),
+        // What a writer of the user's own had buffered is not known to have arrived.
+        Err(error) => Err(Failure { taken: 0, error }),
     }
 }
 
