@@ -1,0 +1,7 @@
+//! What the exporter writes, and what it does when it cannot.
+
+mod format;
+mod hostile;
+mod metrics;
+mod support;
+mod transport;
