@@ -102,8 +102,8 @@ proptest! {
         name in text(), unit in text(), key in text(), value in text(),
     ) {
         let registry = Registry::new();
-        registry.describe(name.clone(), unit, "");
-        registry.counter(name, Labels::new().with(key, value)).add(1);
+        registry.describe(&name, &unit, "");
+        registry.counter(&name, Labels::new().with(key, value)).add(1);
         let snapshot = registry.snapshot(NOW);
         let lines = usize::from(snapshot.points() > 0);
         let sink = Sink::default();
