@@ -17,6 +17,9 @@ use tracing_core::Metadata;
 /// How many callsites a process may have.
 pub const CALLSITES_MAX: u32 = 1 << 20;
 
+/// Bit of `Callsite::decision`.
+const URGENT: u64 = 1 << 40;
+
 const BUCKETS: usize = 4096;
 /// Segment n of the id index holds `FIRST_SEGMENT << n` entries.
 const FIRST_SEGMENT: usize = 256;
@@ -85,6 +88,8 @@ impl Description {
 pub(crate) struct Decision {
     pub(crate) epoch: u8,
     pub(crate) sinks: u32,
+    /// Should the worker look at its records at once?
+    pub(crate) urgent: bool,
 }
 
 impl Callsite {
@@ -143,11 +148,12 @@ impl Callsite {
         // Relaxed: the word is the whole message; what it refers to (sinks, queues) is reached
         // through the worker, which synchronises by itself.
         let word = self.decision.load(Ordering::Relaxed);
-        Decision { epoch: (word >> 32) as u8, sinks: word as u32 }
+        Decision { epoch: (word >> 32) as u8, sinks: word as u32, urgent: word & URGENT != 0 }
     }
 
     pub(crate) fn decide(&self, decision: Decision) {
-        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks);
+        let urgent = if decision.urgent { URGENT } else { 0 };
+        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks) | urgent;
         self.decision.store(word, Ordering::Relaxed);
     }
 }
@@ -300,7 +306,7 @@ mod tests {
         });
         let found = by_id(callsite.id()).expect("it was registered above");
         assert!(std::ptr::eq(found, callsite));
-        assert_eq!(found.decision(), Decision { epoch: 0, sinks: 0 });
+        assert_eq!(found.decision(), Decision { epoch: 0, sinks: 0, urgent: false });
         assert!(by_id(0).is_none());
     }
 }

@@ -1,13 +1,21 @@
 //! The record and its way off the calling thread.
 //!
-//! The modules stand in the order in which a record meets them, last first: a module uses only
-//! those below it.
+//! The modules stand in the order in which a record meets them; a module uses only those that
+//! stand below it.
 
 #![deny(unsafe_code)]
 
-pub mod testing;
-
 pub mod bridge;
+#[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
+mod recorder;
+#[expect(unsafe_code, reason = "a thread's state is reached through a raw pointer")]
+mod local;
+mod router;
+
+pub mod pipeline;
+mod runner;
+mod worker;
+pub mod testing;
 
 pub mod output;
 
@@ -15,12 +23,18 @@ pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;
 pub mod export;
+pub mod filter;
+#[expect(unsafe_code, reason = "call sites count in a ledger behind an atomic pointer")]
+mod intake;
+#[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
+mod chunk;
 #[expect(unsafe_code, reason = "writes and reads typed bytes in lent memory")]
 pub mod record;
 
 #[expect(unsafe_code, reason = "reads the processor's counter")]
 pub mod clock;
 pub mod context;
+pub mod diagnostics;
 pub mod ledger;
 pub mod metric;
 pub mod resource;
@@ -31,4 +45,7 @@ mod level;
 mod sync;
 
 pub use error::Error;
+pub use intake::{Waits, set_async_probe};
 pub use level::Level;
+pub use local::mark_own_thread;
+pub use router::Sampler;

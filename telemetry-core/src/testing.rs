@@ -64,7 +64,7 @@ impl BatchFixture {
             fields: fields.iter().map(|field| (*field).to_owned()).collect(),
         };
         let callsite = callsite::register(description);
-        callsite.decide(Decision { epoch: 1, sinks: 1 });
+        callsite.decide(Decision { epoch: 1, sinks: 1, urgent: false });
         callsite
     }
 

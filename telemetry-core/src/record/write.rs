@@ -17,11 +17,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Where a writer gets more room from when a record outgrows what it was given.
 pub(crate) trait Room {
-    /// Moves the `used` bytes at `start` into `wanted` bytes of room or more.
+    /// Moves the record's first `used` bytes to where there is room for `wanted`.
     ///
     /// Returns the new start and its length (a multiple of 8), or `None` when the record has to be
     /// dropped.
-    fn grow(&self, start: *mut u8, used: usize, wanted: usize) -> Option<(*mut u8, usize)>;
+    fn grow(&self, used: usize, wanted: usize) -> Option<(*mut u8, usize)>;
 }
 
 /// Room that does not grow: for writing into memory of [`RECORD_BYTES_MAX`] bytes.
@@ -29,7 +29,7 @@ pub(crate) trait Room {
 struct Whole;
 
 impl Room for Whole {
-    fn grow(&self, _: *mut u8, _: usize, _: usize) -> Option<(*mut u8, usize)> {
+    fn grow(&self, _: usize, _: usize) -> Option<(*mut u8, usize)> {
         None
     }
 }
@@ -136,7 +136,7 @@ impl<'a> Writer<'a> {
             self.flags |= flag::CUT;
             return false;
         }
-        match self.room.grow(self.start, used, used + wanted) {
+        match self.room.grow(used, used + wanted) {
             Some((start, length)) => {
                 debug_assert!(length >= used + wanted && length % 8 == 0);
                 self.start = start;
