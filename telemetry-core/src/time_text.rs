@@ -10,20 +10,21 @@
 /// The length of every text, in bytes.
 pub const TIME_TEXT_BYTES: usize = 27;
 
-const TEMPLATE: [u8; TIME_TEXT_BYTES] = *b"1970-01-01T00:00:00.000000Z";
-
 /// Prints times, and remembers the second that it printed last.
 ///
 /// ```
 /// use telemetry_core::time_text::TimeText;
 ///
 /// let mut time = TimeText::new();
-/// assert_eq!(time.of(1_795_338_000_123_456_789), b"2026-11-22T09:00:00.123456Z");
+/// let mut line = Vec::new();
+/// time.put(1_795_338_000_123_456_789, &mut line);
+/// assert_eq!(line, b"2026-11-22T09:00:00.123456Z");
 /// ```
 #[derive(Debug, Clone)]
 pub struct TimeText {
     second: u64,
-    text: [u8; TIME_TEXT_BYTES],
+    /// All but the fraction of the second.
+    text: [u8; 20],
 }
 
 impl Default for TimeText {
@@ -35,42 +36,51 @@ impl Default for TimeText {
 impl TimeText {
     /// A printer that has printed nothing yet.
     pub const fn new() -> Self {
-        Self { second: 0, text: TEMPLATE }
+        Self { second: 0, text: *b"1970-01-01T00:00:00." }
     }
 
-    /// The text of a time in nanoseconds since the Unix epoch.
+    /// Appends the text of a time in nanoseconds since the Unix epoch.
     #[inline]
-    pub fn of(&mut self, unix_ns: u64) -> &[u8; TIME_TEXT_BYTES] {
+    pub fn put(&mut self, unix_ns: u64, out: &mut Vec<u8>) {
         let second = unix_ns / 1_000_000_000;
         if second != self.second {
             self.turn_to(second);
         }
-        let micros = (unix_ns % 1_000_000_000 / 1_000) as u32;
-        put_two(&mut self.text, 20, micros / 10_000);
-        put_two(&mut self.text, 22, micros / 100 % 100);
-        put_two(&mut self.text, 24, micros % 100);
-        &self.text
+        out.extend_from_slice(&self.text);
+        // In one word and from there in one store: copying bytes that were just stored one by one
+        // makes the processor wait until they are in its cache.
+        let micros = unix_ns % 1_000_000_000 / 1_000;
+        let fraction = two_digits(micros / 10_000)
+            | two_digits(micros / 100 % 100) << 16
+            | two_digits(micros % 100) << 32
+            | u64::from(b'Z') << 48;
+        out.extend_from_slice(&fraction.to_le_bytes()[..TIME_TEXT_BYTES - self.text.len()]);
     }
 
     #[cold]
     fn turn_to(&mut self, second: u64) {
-        let (days, rest) = ((second / 86_400) as u32, (second % 86_400) as u32);
+        let (days, rest) = ((second / 86_400) as u32, second % 86_400);
         let (year, month, day) = civil_date(days);
-        put_two(&mut self.text, 0, year / 100);
-        put_two(&mut self.text, 2, year % 100);
-        put_two(&mut self.text, 5, month);
-        put_two(&mut self.text, 8, day);
-        put_two(&mut self.text, 11, rest / 3_600);
-        put_two(&mut self.text, 14, rest / 60 % 60);
-        put_two(&mut self.text, 17, rest % 60);
+        let numbers = [
+            (0, u64::from(year / 100)),
+            (2, u64::from(year % 100)),
+            (5, u64::from(month)),
+            (8, u64::from(day)),
+            (11, rest / 3_600),
+            (14, rest / 60 % 60),
+            (17, rest % 60),
+        ];
+        for (at, number) in numbers {
+            self.text[at..at + 2].copy_from_slice(&two_digits(number).to_le_bytes()[..2]);
+        }
         self.second = second;
     }
 }
 
+/// The digits of a number below 100, the first one lowest.
 #[inline(always)]
-fn put_two(text: &mut [u8; TIME_TEXT_BYTES], at: usize, number: u32) {
-    text[at] = b'0' + (number / 10) as u8;
-    text[at + 1] = b'0' + (number % 10) as u8;
+fn two_digits(number: u64) -> u64 {
+    (number / 10 + (number % 10 << 8)) + 0x3030
 }
 
 /// Year, month and day of the Gregorian calendar, from days since 1970-01-01.
@@ -125,7 +135,12 @@ mod tests {
     #[test]
     fn limits_and_known_times_have_their_text() {
         let mut time = TimeText::new();
-        let mut text = |ns| String::from_utf8_lossy(time.of(ns)).into_owned();
+        let mut text = |ns| {
+            let mut text = Vec::new();
+            time.put(ns, &mut text);
+            assert_eq!(text.len(), TIME_TEXT_BYTES);
+            String::from_utf8_lossy(&text).into_owned()
+        };
         assert_eq!(text(0), "1970-01-01T00:00:00.000000Z");
         assert_eq!(text(951_782_400_000_000_000), "2000-02-29T00:00:00.000000Z");
         assert_eq!(text(1_795_338_000_123_456_789), "2026-11-22T09:00:00.123456Z");
@@ -145,8 +160,9 @@ mod tests {
                 micros / 1_000_000 % 60,
                 micros % 1_000_000,
             );
-            let mut time = TimeText::new();
-            proptest::prop_assert_eq!(&time.of(unix_ns)[10..], expected.as_bytes());
+            let mut text = Vec::new();
+            TimeText::new().put(unix_ns, &mut text);
+            proptest::prop_assert_eq!(&text[10..], expected.as_bytes());
         }
     }
 }

@@ -9,6 +9,7 @@
 //! - A write holds whole lines. It is retried after `EINTR` and a short write; a destination that
 //!   takes nothing for [`STALL`] (`EAGAIN`) loses what is left of that write, so nothing waits for
 //!   ever on a non-blocking pipe. Every later write tries again: there is no failed state.
+//! - A failure is reported through [`diagnostics`], at most once in ten seconds.
 //! - Standard output and error are written without the locks and buffers of `std`, and without
 //!   `println!`, which panics when the reader is gone.
 //!
@@ -20,8 +21,10 @@ mod tests;
 
 use crate::Error;
 use crate::clock;
+use crate::diagnostics;
 use crate::export::Outcome;
 use crate::ledger::{Cause, Signal, Units};
+use crate::level::Level;
 use file::{LogFile, Refresh};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -59,14 +62,14 @@ pub struct LineWriter {
 
 enum Destination {
     File(LogFile),
-    Handle(Box<dyn Write + Send>, bool),
+    Handle { what: &'static str, writer: Box<dyn Write + Send>, is_terminal: bool },
 }
 
 impl fmt::Debug for LineWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = match &self.destination {
             Destination::File(file) => Some(file.path()),
-            Destination::Handle(..) => None,
+            Destination::Handle { .. } => None,
         };
         f.debug_struct("LineWriter").field("path", &path).finish_non_exhaustive()
     }
@@ -98,10 +101,7 @@ impl LineWriter {
     ///
     /// When the process has no descriptor left, or no standard output.
     pub fn stdout() -> Result<Self, Error> {
-        let terminal = io::stdout().is_terminal();
-        let handle = standard_handle(io::stdout())
-            .map_err(|error| Error::resource("cannot use the standard output", error))?;
-        Ok(Self::new(Destination::Handle(handle, terminal)))
+        Self::standard("the standard output", io::stdout())
     }
 
     /// Writes to the standard error.
@@ -110,16 +110,20 @@ impl LineWriter {
     ///
     /// When the process has no descriptor left, or no standard error.
     pub fn stderr() -> Result<Self, Error> {
-        let terminal = io::stderr().is_terminal();
-        let handle = standard_handle(io::stderr())
-            .map_err(|error| Error::resource("cannot use the standard error", error))?;
-        Ok(Self::new(Destination::Handle(handle, terminal)))
+        Self::standard("the standard error", io::stderr())
+    }
+
+    fn standard(what: &'static str, stream: impl Standard) -> Result<Self, Error> {
+        let is_terminal = stream.is_terminal();
+        let writer = standard_handle(stream)
+            .map_err(|error| Error::resource(format!("cannot use {what}"), error))?;
+        Ok(Self::new(Destination::Handle { what, writer, is_terminal }))
     }
 
     /// Writes to any writer, which is flushed at the end of every batch: for tests, and for
     /// transports of the user's own.
     pub fn writer(writer: Box<dyn Write + Send>) -> Self {
-        Self::new(Destination::Handle(writer, false))
+        Self::new(Destination::Handle { what: "the writer", writer, is_terminal: false })
     }
 
     fn new(destination: Destination) -> Self {
@@ -143,7 +147,7 @@ impl LineWriter {
 
     /// Is it a terminal?
     pub fn is_terminal(&self) -> bool {
-        matches!(self.destination, Destination::Handle(_, true))
+        matches!(self.destination, Destination::Handle { is_terminal: true, .. })
     }
 
     /// Begins a batch. What a panic left of the one before is forgotten: it is counted elsewhere.
@@ -189,13 +193,20 @@ impl LineWriter {
         if self.buffer.is_empty() {
             return;
         }
-        let taken = self.write_lines().unwrap_or_else(|failure| {
-            self.last_error = Some(failure.error);
-            failure.taken
-        });
+        let outcome = self.write_lines();
+        let taken = match &outcome {
+            Ok(taken) => *taken,
+            Err(failure) => failure.taken,
+        };
+        let mut lost = 0;
         // A line without its newline is whole: the newline comes with the next write.
         for (_, signal) in self.ends.iter().filter(|(end, _)| end - 1 > taken) {
             self.lost.add(*signal, 1);
+            lost += 1;
+        }
+        if let Err(failure) = outcome {
+            self.report(&failure.error, lost);
+            self.last_error = Some(failure.error);
         }
         if taken > 0 {
             self.torn = self.buffer[taken - 1] != b'\n';
@@ -205,9 +216,19 @@ impl LineWriter {
         self.buffer.shrink_to(self.gather_bytes.saturating_mul(2));
     }
 
+    /// Says why lines are lost, at most once in ten seconds: the ledger knows how many in all.
+    fn report(&self, error: &io::Error, lost: u64) {
+        let to = match &self.destination {
+            Destination::File(file) => format!("`{}`", file.path().display()),
+            Destination::Handle { what, .. } => (*what).to_owned(),
+        };
+        let text = format!("cannot write to {to}: {error}: {lost} lines are lost");
+        diagnostics::report("output.write", Level::Error, text);
+    }
+
     fn write_lines(&mut self) -> Result<usize, Failure> {
         let writer: &mut dyn Write = match &mut self.destination {
-            Destination::Handle(writer, _) => writer,
+            Destination::Handle { writer, .. } => writer,
             Destination::File(file) => {
                 match file.refresh() {
                     Refresh::Same => {}
@@ -266,15 +287,26 @@ fn write_all(writer: &mut dyn Write, bytes: &[u8]) -> Result<usize, Failure> {
     }
 }
 
+/// A standard stream.
+#[cfg(unix)]
+trait Standard: IsTerminal + std::os::fd::AsFd {}
+#[cfg(unix)]
+impl<T: IsTerminal + std::os::fd::AsFd> Standard for T {}
+
+#[cfg(not(unix))]
+trait Standard: IsTerminal + Write + Send + 'static {}
+#[cfg(not(unix))]
+impl<T: IsTerminal + Write + Send + 'static> Standard for T {}
+
 /// A duplicate of a standard descriptor: `std`'s own handle buffers.
 #[cfg(unix)]
-fn standard_handle(stream: impl std::os::fd::AsFd) -> io::Result<Box<dyn Write + Send>> {
+fn standard_handle(stream: impl Standard) -> io::Result<Box<dyn Write + Send>> {
     let descriptor = stream.as_fd().try_clone_to_owned()?;
     Ok(Box::new(std::fs::File::from(descriptor)))
 }
 
 #[cfg(not(unix))]
-fn standard_handle(stream: impl Write + Send + 'static) -> io::Result<Box<dyn Write + Send>> {
+fn standard_handle(stream: impl Standard) -> io::Result<Box<dyn Write + Send>> {
     Ok(Box::new(stream))
 }
 

@@ -103,7 +103,7 @@ impl Encoder {
     fn put_time(&mut self, unix_ns: u64, out: &mut Vec<u8>) {
         if self.time == Time::Told {
             self.palette.begin(out, Style::Quiet);
-            out.extend_from_slice(self.clock.of(unix_ns));
+            self.clock.put(unix_ns, out);
             self.palette.end(out);
             out.push(b' ');
         }

@@ -41,7 +41,7 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Option<()> {
         out.extend_from_slice(b"{\"timestamp\":\"");
-        out.extend_from_slice(self.time.of(snapshot.unix_ns));
+        self.time.put(snapshot.unix_ns, out);
         out.extend_from_slice(b"\",\"kind\":\"metric\",\"name\":");
         put_text(out, &metric.name, limits.text_bytes_max);
         if !metric.unit.is_empty() {
@@ -83,7 +83,7 @@ impl Encoder {
 
     fn put_start<V>(&mut self, point: &Point<V>, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"start_timestamp\":\"");
-        out.extend_from_slice(self.start_time.of(point.start_unix_ns));
+        self.start_time.put(point.start_unix_ns, out);
         out.push(b'"');
     }
 }

@@ -81,7 +81,7 @@ impl Encoder {
 
     fn put_line(&mut self, record: &Record<'_>, limits: &Limits, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"timestamp\":\"");
-        out.extend_from_slice(self.time.of(record.unix_ns()));
+        self.time.put(record.unix_ns(), out);
         let pieces = self.callsites.of(record.callsite());
         let origin = record.origin();
         let text_max = limits.text_bytes_max;
@@ -128,7 +128,7 @@ impl Encoder {
     fn put_finished(&mut self, record: &Record<'_>, limits: &Limits, out: &mut Vec<u8>) {
         if let Some(span) = record.span() {
             out.extend_from_slice(b",\"start_timestamp\":\"");
-            out.extend_from_slice(self.start_time.of(span.start_unix_ns()));
+            self.start_time.put(span.start_unix_ns(), out);
             out.extend_from_slice(b"\",\"duration_ns\":");
             put_integer(out, record.duration_ns());
             for (n, (trace_id, span_id)) in span.links().take(limits.items_max).enumerate() {

@@ -87,19 +87,30 @@ fn cut_text(text: &str, bytes_max: usize) -> &str {
 /// How many bytes at the beginning need no look at each of them: all, or a multiple of 8.
 #[inline]
 fn plain_prefix(bytes: &[u8]) -> usize {
-    let mut plain = 0;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        if has_special(word) {
-            return plain;
+    let (chunks, _) = bytes.as_chunks::<8>();
+    let Some(last) = bytes.last_chunk::<8>() else { return plain_short(bytes) };
+    for (n, chunk) in chunks.iter().enumerate() {
+        if has_special(u64::from_le_bytes(*chunk)) {
+            return n * 8;
         }
-        plain += 8;
     }
-    let mut tail = [b' '; 8];
-    let rest = chunks.remainder();
-    tail[..rest.len()].copy_from_slice(rest);
-    if has_special(u64::from_le_bytes(tail)) { plain } else { bytes.len() }
+    // The last eight bytes overlap those before: cheaper than a loop over the rest.
+    if has_special(u64::from_le_bytes(*last)) { chunks.len() * 8 } else { bytes.len() }
+}
+
+/// The same for less than eight bytes: all of them, or none.
+#[inline]
+fn plain_short(bytes: &[u8]) -> usize {
+    let word = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        _ => {
+            let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(b' '));
+            0x2020_2020_2000_0000 | byte(0) | byte(1) << 8 | byte(2) << 16
+        }
+    };
+    if has_special(word) { 0 } else { bytes.len() }
 }
 
 /// Is any of eight bytes a control character, a quote, a backslash, DEL, or not ASCII?
@@ -254,7 +265,7 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut word = [b'a'; 8];
                 word[at] = byte;
-                let special = byte < 0x20 || byte >= 0x7f || byte == b'"' || byte == b'\\';
+                let special = !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\';
                 assert_eq!(has_special(u64::from_le_bytes(word)), special, "{byte} at {at}");
             }
         }

@@ -85,7 +85,7 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
             group &= (1 << bits) - 1;
         }
     }
-    (text.len() % 4 == 0).then_some(bytes)
+    text.len().is_multiple_of(4).then_some(bytes)
 }
 
 fn text() -> impl Strategy<Value = String> {
