@@ -80,7 +80,7 @@ impl TimeText {
 /// The digits of a number below 100, the first one lowest.
 #[inline(always)]
 fn two_digits(number: u64) -> u64 {
-    (number / 10 + (number % 10 << 8)) + 0x3030
+    number / 10 + ((number % 10) << 8) + 0x3030
 }
 
 /// Year, month and day of the Gregorian calendar, from days since 1970-01-01.

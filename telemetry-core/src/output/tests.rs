@@ -269,4 +269,24 @@ mod files {
         assert_eq!(write(&mut output, &["two\n"]), lost(1));
         assert_eq!(output.last_error().map(io::Error::kind), Some(io::ErrorKind::BrokenPipe));
     }
+
+    #[test]
+    fn named_pipe_without_a_reader_is_an_error_and_a_full_one_loses_after_a_while() {
+        let directory = Directory::new("fifo");
+        let path = directory.0.join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let error = LineWriter::file(&path).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        let source = source.downcast_ref::<io::Error>().unwrap();
+        assert_eq!(source.raw_os_error(), Some(libc::ENXIO));
+
+        let reader = fs::File::options().read(true).write(true).open(&path).unwrap();
+        let mut output = LineWriter::file(&path).unwrap();
+        assert_eq!(write(&mut output, &["one\n"]), Outcome::Delivered);
+        let line = "x".repeat(99_999) + "\n"; // more than the pipe holds
+        assert_eq!(write(&mut output, &[&line, "two\n"]), lost(2));
+        drop(reader);
+        assert_eq!(write(&mut output, &["three\n"]), lost(1));
+    }
 }

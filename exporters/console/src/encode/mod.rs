@@ -121,7 +121,11 @@ impl Encoder {
             around[depth] = Some(span);
             depth += 1;
         }
+        let end_max = out.len() + LINE_BYTES_MAX;
         for span in around[..depth].iter().rev().flatten() {
+            if out.len() > end_max {
+                break; // the rest would be cut off again
+            }
             let kept = self.kept_span(*span);
             out.extend_from_slice(&self.kept[kept]);
             out.push(b':');

@@ -66,20 +66,19 @@ impl Encoder {
     /// Appends the line of a record.
     pub(crate) fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         let begin = out.len();
-        self.put_line(record, &Limits::NONE, out);
-        if out.len() - begin <= self.line_bytes_max {
-            return;
-        }
-        for limits in Limits::ladder(self.line_bytes_max) {
+        let closer = Limits::ladder(self.line_bytes_max);
+        for limits in std::iter::once(Limits::NONE).chain(closer) {
             out.truncate(begin);
-            self.put_line(record, &limits, out);
-            if out.len() - begin <= self.line_bytes_max {
+            let whole = self.put_line(record, &limits, out).is_some();
+            if whole && out.len() - begin <= self.line_bytes_max {
                 return;
             }
         }
+        debug_assert!(false, "with the last limits every record fits");
     }
 
-    fn put_line(&mut self, record: &Record<'_>, limits: &Limits, out: &mut Vec<u8>) {
+    /// Writes the line; `None` when the spans around the record are too long for it.
+    fn put_line(&mut self, record: &Record<'_>, limits: &Limits, out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(b"{\"timestamp\":\"");
         self.time.put(record.unix_ns(), out);
         let pieces = self.callsites.of(record.callsite());
@@ -105,23 +104,29 @@ impl Encoder {
         if record.kind() == Kind::SpanClose {
             self.put_finished(record, limits, out);
         } else {
-            self.put_surroundings(record, limits, out);
+            self.put_surroundings(record, limits, out)?;
         }
         out.extend_from_slice(b"}\n");
+        Some(())
     }
 
     /// What an event tells of the spans around it.
     #[inline]
-    fn put_surroundings(&mut self, record: &Record<'_>, limits: &Limits, out: &mut Vec<u8>) {
-        match record.span() {
-            Some(span) if limits.is_none() => {
-                self.contexts.put(out, record, span, &mut self.callsites);
-                return;
+    fn put_surroundings(
+        &mut self,
+        record: &Record<'_>,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let bytes_max = self.line_bytes_max;
+        if let Some(span) = record.span().filter(|_| limits.spans == Spans::Told) {
+            if limits.is_none() {
+                return self.contexts.put(out, record, span, &mut self.callsites, bytes_max);
             }
-            Some(span) if limits.spans == Spans::Told => put_context(out, span, limits),
-            _ => {}
+            put_context(out, span, limits, bytes_max)?;
         }
         put_ids(out, record.trace_id(), record.span_id(), record.is_sampled());
+        Some(())
     }
 
     /// What a finished span tells beside its fields.

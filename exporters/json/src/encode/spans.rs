@@ -4,6 +4,8 @@
 //!
 //! - What is kept belongs to one batch: places in its span section are the keys.
 //! - What is kept is at most [`KEPT_BYTES_MAX`] and what one record adds; then it starts anew.
+//! - No more is encoded and copied than a line can hold, and one span: many large spans around a
+//!   record cost no more than one line.
 
 use super::callsites::Callsites;
 use super::fields::put_fields;
@@ -43,6 +45,7 @@ impl Contexts {
     }
 
     /// Writes what a record inside `span` tells of it and of the spans around it, and the ids.
+    /// Returns `None` when the line would be longer than `bytes_max`.
     #[inline]
     pub(crate) fn put(
         &mut self,
@@ -50,10 +53,11 @@ impl Contexts {
         record: &Record<'_>,
         span: SpanView<'_>,
         callsites: &mut Callsites,
-    ) {
+        bytes_max: usize,
+    ) -> Option<()> {
         let index = span.section_index();
         if self.entries.get(index).is_none_or(|entry| entry.context.is_empty()) {
-            self.make(span, callsites);
+            self.make(span, callsites, bytes_max)?;
         }
         let entry = &self.entries[index];
         let same_ids = record.span_id() == span.span_id()
@@ -65,14 +69,21 @@ impl Contexts {
             out.extend_from_slice(&self.bytes[entry.context.clone()]);
             put_ids(out, record.trace_id(), record.span_id(), record.is_sampled());
         }
+        Some(())
     }
 
     #[inline(never)]
-    fn make(&mut self, span: SpanView<'_>, callsites: &mut Callsites) {
+    fn make(
+        &mut self,
+        span: SpanView<'_>,
+        callsites: &mut Callsites,
+        bytes_max: usize,
+    ) -> Option<()> {
         if self.bytes.len() > KEPT_BYTES_MAX {
             self.clear();
         }
         self.path.clear();
+        let mut told = 0;
         for around in path(span) {
             let index = around.section_index();
             self.path.push(index);
@@ -83,6 +94,10 @@ impl Contexts {
                 let begin = self.bytes.len();
                 put_span(&mut self.bytes, around, Some(callsites), &Limits::NONE);
                 self.entries[index].object = begin..self.bytes.len();
+            }
+            told += self.entries[index].object.len();
+            if told > bytes_max {
+                return None;
             }
         }
         let begin = self.bytes.len();
@@ -99,20 +114,32 @@ impl Contexts {
         let end = self.bytes.len();
         let entry = &mut self.entries[span.section_index()];
         (entry.context, entry.ids) = (begin..middle, middle..end);
+        Some(())
     }
 }
 
-/// Writes `,"span":{…},"spans":[…]` without keeping it, within limits.
-pub(crate) fn put_context(out: &mut Vec<u8>, span: SpanView<'_>, limits: &Limits) {
+/// Writes `,"span":{…},"spans":[…]` without keeping it, within limits. Returns `None` as soon as
+/// it is longer than `bytes_max`.
+pub(crate) fn put_context(
+    out: &mut Vec<u8>,
+    span: SpanView<'_>,
+    limits: &Limits,
+    bytes_max: usize,
+) -> Option<()> {
+    let end_max = out.len().saturating_add(bytes_max);
     out.extend_from_slice(b",\"span\":");
     put_span(out, span, None, limits);
     let around: Vec<SpanView<'_>> = path(span).collect();
     for (n, span) in around.iter().rev().enumerate() {
+        if out.len() > end_max {
+            return None;
+        }
         let before: &[u8] = if n == 0 { b",\"spans\":[" } else { b"," };
         out.extend_from_slice(before);
         put_span(out, *span, None, limits);
     }
     out.push(b']');
+    Some(())
 }
 
 /// A span and those around it, innermost first.

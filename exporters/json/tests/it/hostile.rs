@@ -309,3 +309,26 @@ fn line_that_is_too_long_loses_values_and_says_so() {
     assert_eq!(line["fields"]["n"], 7);
     assert!(line["fields"]["message"].as_str().is_some_and(|kept| long.starts_with(kept)));
 }
+
+#[test]
+fn many_large_spans_around_an_event_cost_no_more_than_a_line() {
+    let large = "\u{1b}".repeat(16_000);
+    let mut fixture = BatchFixture::new();
+    let mut inner = None;
+    for _ in 0..32 {
+        inner = Some(fixture.span("s", Level::Info, &["a", "b", "c"], inner, NOW, |w| {
+            (0..3).for_each(|key| w.str(key, &large));
+        }));
+    }
+    for _ in 0..50 {
+        fixture.event("app", Level::Info, &["n"], inner, NOW, |w| w.u64(0, 7));
+    }
+    let text = text_of(JsonExporter::builder().line_bytes_max(64 * 1024), fixture.finish());
+    assert_eq!(text.lines().count(), 50);
+    for line in text.lines() {
+        assert!(line.len() < 64 * 1024);
+        let line = strict(line);
+        assert_eq!((&line["fields"]["n"], &line["cut"]), (&json!(7), &json!(true)));
+        assert_eq!(line["spans"].as_array().map(Vec::len), Some(32), "names are kept");
+    }
+}
