@@ -17,6 +17,8 @@ mod runner;
 mod worker;
 pub mod testing;
 
+pub mod output;
+
 pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;
@@ -36,6 +38,7 @@ pub mod diagnostics;
 pub mod ledger;
 pub mod metric;
 pub mod resource;
+pub mod time_text;
 
 mod error;
 mod level;
