@@ -39,7 +39,8 @@ pub(crate) struct Current {
     pub(crate) span_id: u64,
     pub(crate) trace_high: u64,
     pub(crate) trace_low: u64,
-    pub(crate) flags: u8,
+    /// The record flags of what happens inside; a whole word, so that copies are of words.
+    pub(crate) flags: u64,
 }
 
 /// A thread's own state.
@@ -48,6 +49,8 @@ pub(crate) struct Local {
     producer: Producer,
     pub(crate) mode: Cell<u32>,
     pub(crate) current: Cell<Current>,
+    /// The span that this thread opened last: the one it most likely enters next.
+    pub(crate) newest: Cell<Current>,
     pub(crate) stack: Stack,
     /// Enters beyond [`STACK_MAX`], which keep the current span.
     pub(crate) overflow: Cell<usize>,
@@ -142,6 +145,7 @@ impl Local {
             producer,
             mode: Cell::new(if is_own_thread() { mode::OWN } else { 0 }),
             current: Cell::new(Current::default()),
+            newest: Cell::new(Current::default()),
             stack: Stack::new(),
             overflow: Cell::new(0),
             ids: Generator::new(),
@@ -194,39 +198,54 @@ thread_local! {
     static IN_SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `f` with the thread's state; `None` when there is none to be had (memory is exhausted,
-/// or a nested call while the shared one is in use by this very thread).
+/// Calls `fast` with the thread's state, or `slow` where it is not at hand.
+///
+/// Two functions, so that the fast one stands in its caller alone, without a second copy for the
+/// cold path; `slow` goes on to [`with_slow`].
 #[inline(always)]
-pub(crate) fn with<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+pub(crate) fn with_or<R>(fast: impl FnOnce(&Local) -> R, slow: impl FnOnce() -> R) -> R {
     let local = LOCAL.get();
     // One comparison for both special values: they are the two least addresses.
-    let access = if local.addr() > AWAY.addr() { Access { local, lock: None } } else { find()? };
+    if local.addr() <= AWAY.addr() {
+        return slow();
+    }
     // SAFETY: the pointer was made by `make` on this thread, and is freed only by this thread's
-    // `Guard`, which does not run while a call is under way; or it is the shared one, whose lock
-    // `access` holds.
-    Some(f(unsafe { &*access.local }))
+    // `Guard`, which does not run while a call is under way.
+    fast(unsafe { &*local })
 }
 
-/// A `Local` that may be used, and the lock of the shared one.
-struct Access {
-    local: *const Local,
-    #[expect(dead_code, reason = "held for its drop")]
-    lock: Option<SharedAccess>,
+/// Calls `f` with the thread's state; `None` when there is none to be had (memory is exhausted,
+/// or a nested call while the shared one is in use by this very thread).
+pub(crate) fn with<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+    with_slow(f)
 }
 
+/// As [`with`], for a call site of our own macro: its closure can be used once only, so the fast
+/// path and the rare ones share one copy of it.
+#[inline(always)]
+pub(crate) fn with_any<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+    let local = LOCAL.get();
+    if local.addr() <= AWAY.addr() {
+        return with_slow(f);
+    }
+    // SAFETY: as in `with_or`.
+    Some(f(unsafe { &*local }))
+}
+
+/// As [`with`], for the cold path of [`with_or`]: makes the state first if need be.
 #[cold]
 #[inline(never)]
-fn find() -> Option<Access> {
+pub(crate) fn with_slow<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
     if LOCAL.get() == UNSET {
         make();
     }
     let local = LOCAL.get();
     if local.addr() > AWAY.addr() {
-        return Some(Access { local, lock: None });
+        // SAFETY: as in `with_or`.
+        return Some(f(unsafe { &*local }));
     }
-    let lock = SharedAccess::new()?;
-    let local = std::ptr::from_ref(lock.guard.0.as_ref()?);
-    Some(Access { local, lock: Some(lock) })
+    let shared = SharedAccess::new()?;
+    shared.guard.0.as_ref().map(f)
 }
 
 fn make() {

@@ -34,19 +34,31 @@ pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
         Some(callsite) => callsite,
         None => crate::router::register(metadata),
     };
-    local::with(|local| {
-        let decision = decision(local, callsite);
-        if decision.sinks == 0 {
-            return;
-        }
-        local.last_callsite.set(callsite.id());
-        let current = if event.is_contextual() {
-            local.current.get()
-        } else {
-            event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
-        };
-        emit_event(local, callsite, decision, current, |writer| event.record(writer));
-    });
+    local::with_or(
+        |local| tracing_event_in(local, callsite, event),
+        || tracing_event_slow(callsite, event),
+    );
+}
+
+#[cold]
+#[inline(never)]
+fn tracing_event_slow(callsite: &Callsite, event: &tracing_core::Event<'_>) {
+    local::with_slow(|local| tracing_event_in(local, callsite, event));
+}
+
+#[inline(always)]
+fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
+    let decision = decision(local, callsite);
+    if decision.sinks == 0 {
+        return;
+    }
+    local.last_callsite.set(callsite.id());
+    let current = if event.is_contextual() {
+        local.current.get()
+    } else {
+        event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
+    };
+    emit_event(local, callsite, decision, current, |writer| event.record(writer));
 }
 
 /// Which sinks want a callsite's records, of the pipeline that takes this thread's.
@@ -78,7 +90,7 @@ pub(crate) fn emit_event(
 ) {
     let header = Header {
         kind: Kind::Event,
-        flags: current.flags,
+        flags: current.flags as u8,
         epoch: decision.epoch,
         callsite: callsite.id(),
         sinks: decision.sinks,

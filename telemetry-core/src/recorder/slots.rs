@@ -39,7 +39,6 @@ struct Slot {
     callsite_sinks: AtomicU64,
     /// The handle of the parent, whose reference this span holds; 0 = none.
     parent: AtomicU64,
-    start_ticks: AtomicU64,
     /// Flags | epoch << 8 | `LOST_CLOSE`.
     extra: AtomicU64,
 }
@@ -53,7 +52,6 @@ pub(crate) struct SpanFacts {
     pub(crate) callsite: u32,
     pub(crate) sinks: u32,
     pub(crate) parent: u64,
-    pub(crate) start_ticks: u64,
     pub(crate) flags: u8,
     pub(crate) epoch: u8,
 }
@@ -88,7 +86,6 @@ pub(crate) fn open(free: &FreeSlots, generation: u64, facts: &SpanFacts) -> u64 
     let callsite_sinks = u64::from(facts.callsite) << 32 | u64::from(facts.sinks);
     slot.callsite_sinks.store(callsite_sinks, Ordering::Relaxed);
     slot.parent.store(facts.parent, Ordering::Relaxed);
-    slot.start_ticks.store(facts.start_ticks, Ordering::Relaxed);
     let extra = u64::from(facts.flags) | u64::from(facts.epoch) << 8;
     slot.extra.store(extra, Ordering::Relaxed);
     // Release: whoever sees this generation sees the facts.
@@ -108,7 +105,6 @@ impl Slot {
             callsite: (callsite_sinks >> 32) as u32,
             sinks: callsite_sinks as u32,
             parent: self.parent.load(Ordering::Relaxed),
-            start_ticks: self.start_ticks.load(Ordering::Relaxed),
             flags: extra as u8,
             epoch: (extra >> 8) as u8,
         }
@@ -148,7 +144,7 @@ pub(crate) fn read_current(handle: u64) -> Option<Current> {
         span_id: slot.span_id.load(Ordering::Relaxed),
         trace_high: slot.trace_high.load(Ordering::Relaxed),
         trace_low: slot.trace_low.load(Ordering::Relaxed),
-        flags: slot.extra.load(Ordering::Relaxed) as u8 & super::INHERITED_FLAGS,
+        flags: slot.extra.load(Ordering::Relaxed) & u64::from(super::INHERITED_FLAGS),
     };
     std::sync::atomic::fence(Ordering::Acquire);
     (slot.state.load(Ordering::Relaxed) >> REFS_BITS == generation).then_some(current)
@@ -454,7 +450,6 @@ mod tests {
             callsite: 9,
             sinks: 5,
             parent: 0,
-            start_ticks: 77,
             flags: 1,
             epoch: 2,
         }

@@ -8,6 +8,7 @@
 
 use super::slots::{self, Released, SpanFacts};
 use super::{decision, emit, emit_header, with_intake};
+use crate::callsite::Callsite;
 use crate::clock;
 use crate::ledger::{Cause, Signal};
 use crate::local::{self, Current, Local};
@@ -40,45 +41,57 @@ pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
         Some(callsite) => callsite,
         None => router::register(metadata),
     };
-    let opened = local::with(|local| {
-        let decision = decision(local, callsite);
-        if decision.sinks == 0 {
-            return slots::DISABLED;
-        }
-        let parent = parent(local, attributes);
-        let number = generation(local);
-        let (trace_high, trace_low, flags) = if parent.handle == 0 {
-            let (high, low) = local.ids.trace_id();
-            (high, low, router::sample(high, low, callsite))
-        } else {
-            (parent.trace_high, parent.trace_low, parent.flags)
-        };
-        let ticks = clock::ticks();
-        let facts = SpanFacts {
-            span_id: local.ids.span_id(number),
-            trace_high,
-            trace_low,
-            callsite: callsite.id(),
-            sinks: decision.sinks,
-            // No reference, no obligation to give it back: the parent may have closed meanwhile.
-            parent: if parent.handle != 0 && slots::retain(parent.handle) { parent.handle } else { 0 },
-            start_ticks: ticks,
-            flags,
-            epoch: decision.epoch,
-        };
-        let handle = slots::open(&local.free_slots, number & slots::GENERATION_MASK, &facts);
-        if handle == slots::DISABLED {
-            return no_slot(local, facts);
-        }
-        let header = header(Kind::SpanStart, &facts, ticks);
-        // A start that finds no room is found out at the close, as `start_lost`.
-        let _ = emit(local, &header, |writer| {
-            writer.leading_u64(parent.span_id);
-            attributes.record(writer);
-        });
-        handle
+    local::with_or(
+        |local| new_span_in(local, callsite, attributes),
+        || new_span_slow(callsite, attributes),
+    )
+}
+
+#[cold]
+#[inline(never)]
+fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
+    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or(slots::DISABLED)
+}
+
+#[inline(always)]
+fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
+    let decision = decision(local, callsite);
+    if decision.sinks == 0 {
+        return slots::DISABLED;
+    }
+    let parent = parent(local, attributes);
+    let number = generation(local);
+    let (trace_high, trace_low, flags) = if parent.handle == 0 {
+        let (high, low) = local.ids.trace_id();
+        (high, low, router::sample(high, low, callsite))
+    } else {
+        (parent.trace_high, parent.trace_low, parent.flags as u8)
+    };
+    // No reference, no obligation to give it back: the parent may have closed meanwhile.
+    let has_parent = parent.handle != 0 && slots::retain(parent.handle);
+    let facts = SpanFacts {
+        span_id: local.ids.span_id(number),
+        trace_high,
+        trace_low,
+        callsite: callsite.id(),
+        sinks: decision.sinks,
+        parent: if has_parent { parent.handle } else { 0 },
+        flags,
+        epoch: decision.epoch,
+    };
+    let handle = slots::open(&local.free_slots, number & slots::GENERATION_MASK, &facts);
+    if handle == slots::DISABLED {
+        return no_slot(local, facts);
+    }
+    let (span_id, flags) = (facts.span_id, u64::from(facts.flags));
+    local.newest.set(Current { handle, span_id, trace_high, trace_low, flags });
+    let header = header(Kind::SpanStart, &facts, clock::ticks());
+    // A start that finds no room is found out at the close, as `start_lost`.
+    let _ = emit(local, &header, |writer| {
+        writer.leading_u64(parent.span_id);
+        attributes.record(writer);
     });
-    opened.unwrap_or(slots::DISABLED)
+    handle
 }
 
 /// More live spans than there are slots: the span is not recorded.
@@ -163,13 +176,26 @@ fn update(handle: u64, kind: Kind, write: impl FnOnce(&mut Writer<'_>)) {
 /// Makes a span the thread's current one.
 #[inline]
 pub(crate) fn enter(handle: u64) {
-    local::with(|local| {
-        let Some(current) = current_of(handle) else {
-            // The exit that belongs to it must find its place.
-            return push(local, Current { handle, ..local.current.get() });
-        };
-        push(local, current);
-    });
+    local::with_or(|local| enter_in(local, handle), || enter_slow(handle));
+}
+
+#[cold]
+#[inline(never)]
+fn enter_slow(handle: u64) {
+    local::with_slow(|local| enter_in(local, handle));
+}
+
+#[inline(always)]
+fn enter_in(local: &Local, handle: u64) {
+    let newest = local.newest.get();
+    if newest.handle == handle {
+        return push(local, newest);
+    }
+    match current_of(handle) {
+        Some(current) => push(local, current),
+        // The exit that belongs to it must find its place.
+        None => push(local, Current { handle, ..local.current.get() }),
+    }
 }
 
 #[inline(always)]
@@ -184,12 +210,25 @@ fn push(local: &Local, current: Current) {
 /// Makes the span before this one the thread's current one again.
 #[inline]
 pub(crate) fn exit(handle: u64) {
-    local::with(|local| {
+    local::with_or(
+        |local| {
+            if local.current.get().handle == handle && local.overflow.get() == 0 {
+                local.set_current(local.stack.pop().unwrap_or_default());
+            } else {
+                exit_slow(handle);
+            }
+        },
+        || exit_slow(handle),
+    );
+}
+
+#[cold]
+#[inline(never)]
+fn exit_slow(handle: u64) {
+    local::with_slow(|local| {
         if local.overflow.get() > 0 {
             local.overflow.set(local.overflow.get() - 1);
-            return;
-        }
-        if local.current.get().handle == handle {
+        } else if local.current.get().handle == handle {
             local.set_current(local.stack.pop().unwrap_or_default());
         } else {
             // Out of order: the span is left, those entered after it stay.
@@ -209,28 +248,42 @@ pub(crate) fn retain(handle: u64) {
 /// Gives up a reference; `true` when the span is over by that.
 #[inline]
 pub(crate) fn close(handle: u64) -> bool {
-    local::with(|local| {
-        let mut closed = false;
-        let mut next = handle;
-        loop {
-            match slots::release(next) {
-                Released::Open => return closed,
-                Released::Stale => {
-                    stale(local, next);
-                    return closed;
-                }
-                Released::Last(facts) => {
-                    finish(local, next, &facts);
-                    closed |= next == handle;
-                    if facts.parent == 0 {
-                        return closed;
-                    }
-                    next = facts.parent;
-                }
-            }
+    local::with_or(|local| close_in(local, handle), || close_slow(handle))
+}
+
+#[cold]
+#[inline(never)]
+fn close_slow(handle: u64) -> bool {
+    local::with_slow(|local| close_in(local, handle)).unwrap_or(false)
+}
+
+#[inline(always)]
+fn close_in(local: &Local, handle: u64) -> bool {
+    match slots::release(handle) {
+        Released::Open => false,
+        Released::Stale => {
+            stale(local, handle);
+            false
         }
-    })
-    .unwrap_or(false)
+        Released::Last(facts) => {
+            finish(local, handle, &facts);
+            if facts.parent != 0 {
+                release_parents(local, facts.parent);
+            }
+            true
+        }
+    }
+}
+
+/// Gives up the reference of a span that is over to its parent, and so on upwards.
+#[inline(never)]
+fn release_parents(local: &Local, parent: u64) {
+    let mut next = parent;
+    while next != 0 {
+        let Released::Last(facts) = slots::release(next) else { return };
+        finish(local, next, &facts);
+        next = facts.parent;
+    }
 }
 
 #[inline(always)]
