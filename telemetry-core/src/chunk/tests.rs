@@ -187,3 +187,24 @@ fn all_memory_is_given_back() {
     }
     assert_eq!(pool.outstanding(), 0);
 }
+
+#[test]
+fn a_reused_chunk_starts_counting_anew() {
+    let pool = Arc::new(Pool::new(1024 * 1024));
+    let first = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+    let shared = Arc::clone(first.shared());
+    for number in 0..500 {
+        assert!(write(&first, number, 100));
+    }
+    while take(&mut shared.consumer()).is_some() {}
+    drop(first);
+    drop(shared);
+    // The pool hands out the chunks of the buffer that is gone.
+    for _ in 0..20 {
+        let next = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+        assert_eq!(next.shared().consumer().committed(), 0);
+        assert!(write(&next, 1, 1));
+        assert_eq!(next.shared().consumer().committed(), 1);
+        assert!(take(&mut next.shared().consumer()).is_some());
+    }
+}
