@@ -7,6 +7,8 @@
 
 pub mod testing;
 
+pub mod bridge;
+
 pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;

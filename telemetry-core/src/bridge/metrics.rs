@@ -1,0 +1,364 @@
+//! The `metrics` facade over a registry: `counter!`, `gauge!` and `histogram!` of any library.
+//!
+//! # Invariants
+//!
+//! - A measurement through a handle costs what our own handle costs, plus one virtual call.
+//! - A macro that meets a key again allocates nothing: it finds the handle by the hash that the
+//!   key carries. At most [`CACHED_MAX`] keys of a kind are remembered; others are looked up.
+//! - A series removed from the registry is not written to by a macro that runs later.
+//!
+//! # Units
+//!
+//! | `metrics` | UCUM | | `metrics` | UCUM |
+//! |---|---|---|---|---|
+//! | `Seconds` | `s` | | `Bytes` | `By` |
+//! | `Milliseconds` | `ms` | | `Kibibytes` … `Tebibytes` | `KiBy` … `TiBy` |
+//! | `Microseconds` | `us` | | `BitsPerSecond` | `bit/s` |
+//! | `Nanoseconds` | `ns` | | `KilobitsPerSecond` … `TerabitsPerSecond` | `kbit/s` … `Tbit/s` |
+//! | `Percent` | `%` | | `Count`, `CountPerSecond` | `{count}`, `{count}/s` |
+//!
+//! `Count` is not `1`: that means a ratio, and Prometheus would append `_ratio` to the name.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, SharedString, Unit};
+
+use crate::metric::{Counter, Gauge, Histogram, Labels, Registry, Value};
+
+/// Most keys of a kind whose handles are remembered.
+pub const CACHED_MAX: usize = 8192;
+
+/// Implements [`metrics::Recorder`] over a [`Registry`].
+///
+/// ```
+/// use telemetry_core::{bridge::metrics::Recorder, metric::Registry};
+///
+/// let registry = Registry::new();
+/// metrics::with_local_recorder(&Recorder::new(registry.clone()), || {
+///     metrics::counter!("jobs.done", "queue" => "mail").increment(2);
+/// });
+/// assert_eq!(registry.counter("jobs.done", [("queue", "mail")]).value(), 2);
+/// ```
+pub struct Recorder {
+    registry: Registry,
+    counters: Cache<metrics::Counter>,
+    gauges: Cache<metrics::Gauge>,
+    histograms: Cache<metrics::Histogram>,
+}
+
+impl Recorder {
+    /// Makes a recorder that writes into `registry`.
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            counters: Cache::default(),
+            gauges: Cache::default(),
+            histograms: Cache::default(),
+        }
+    }
+
+    /// Makes this the recorder of the process, for good: the facade has no way back.
+    ///
+    /// Doing so again with the same registry changes nothing, so that a pipeline can be set up
+    /// again after it was shut down.
+    ///
+    /// # Errors
+    ///
+    /// If another recorder is installed: of another crate ([`InstallError::is_foreign`]), or ours
+    /// with another registry.
+    ///
+    /// ```standalone_crate
+    /// use telemetry_core::{bridge::metrics::Recorder, metric::{self, Registry}};
+    ///
+    /// Recorder::new(metric::global().clone()).install()?;
+    /// metrics::counter!("jobs.done").increment(1);
+    /// assert_eq!(metric::global().counter("jobs.done", ()).value(), 1);
+    ///
+    /// Recorder::new(metric::global().clone()).install().expect("the same registry again");
+    /// let other = Recorder::new(Registry::new()).install().expect_err("another registry");
+    /// assert!(!other.is_foreign());
+    /// # Ok::<(), telemetry_core::bridge::metrics::InstallError>(())
+    /// ```
+    ///
+    /// ```standalone_crate
+    /// use telemetry_core::{bridge::metrics::Recorder, metric::Registry};
+    ///
+    /// metrics::set_global_recorder(metrics::NoopRecorder).expect("the first");
+    /// let error = Recorder::new(Registry::new()).install().expect_err("foreign");
+    /// assert!(error.is_foreign());
+    /// ```
+    pub fn install(self) -> Result<(), InstallError> {
+        static INSTALLED: OnceLock<Registry> = OnceLock::new();
+        let registry = self.registry.clone();
+        if metrics::set_global_recorder(self).is_ok() {
+            let _ = INSTALLED.set(registry);
+            return Ok(());
+        }
+        match INSTALLED.get() {
+            Some(installed) if installed.is_same(&registry) => Ok(()),
+            installed => Err(InstallError { foreign: installed.is_none() }),
+        }
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+/// Says that the process has another `metrics` recorder already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallError {
+    foreign: bool,
+}
+
+impl InstallError {
+    /// Returns whether the recorder that is installed belongs to another crate.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+}
+
+impl fmt::Display for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.foreign {
+            "the `metrics` facade already has a recorder of another crate"
+        } else {
+            "the `metrics` facade already has our recorder, over another registry"
+        })
+    }
+}
+
+impl std::error::Error for InstallError {}
+
+impl metrics::Recorder for Recorder {
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.registry.describe(key.as_str(), unit.map_or("", ucum), &description);
+    }
+
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.registry.describe(key.as_str(), unit.map_or("", ucum), &description);
+    }
+
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.registry.describe(key.as_str(), unit.map_or("", ucum), &description);
+    }
+
+    fn register_counter(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        let make = || self.registry.counter(key.name(), labels(key));
+        self.counters.find(&self.registry, key, || metrics::Counter::from_arc(make().into()))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        let make = || self.registry.gauge(key.name(), labels(key));
+        self.gauges.find(&self.registry, key, || metrics::Gauge::from_arc(make().into()))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        let make = || self.registry.histogram(key.name(), labels(key));
+        self.histograms.find(&self.registry, key, || metrics::Histogram::from_arc(make().into()))
+    }
+}
+
+/// Returns the UCUM code of `unit`; see the table of this module.
+fn ucum(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "{count}",
+        Unit::Percent => "%",
+        Unit::Seconds => "s",
+        Unit::Milliseconds => "ms",
+        Unit::Microseconds => "us",
+        Unit::Nanoseconds => "ns",
+        Unit::Tebibytes => "TiBy",
+        Unit::Gibibytes => "GiBy",
+        Unit::Mebibytes => "MiBy",
+        Unit::Kibibytes => "KiBy",
+        Unit::Bytes => "By",
+        Unit::TerabitsPerSecond => "Tbit/s",
+        Unit::GigabitsPerSecond => "Gbit/s",
+        Unit::MegabitsPerSecond => "Mbit/s",
+        Unit::KilobitsPerSecond => "kbit/s",
+        Unit::BitsPerSecond => "bit/s",
+        Unit::CountPerSecond => "{count}/s",
+    }
+}
+
+fn labels(key: &Key) -> Labels {
+    let pair = |label: &metrics::Label| {
+        let (name, value) = label.clone().into_parts();
+        (std::borrow::Cow::from(name), Value::Str(value.into()))
+    };
+    key.labels().map(pair).collect()
+}
+
+impl CounterFn for Counter {
+    fn increment(&self, value: u64) {
+        self.add(value);
+    }
+
+    fn absolute(&self, value: u64) {
+        Counter::absolute(self, value);
+    }
+}
+
+impl GaugeFn for Gauge {
+    fn increment(&self, value: f64) {
+        self.add(value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.add(-value);
+    }
+
+    fn set(&self, value: f64) {
+        Gauge::set(self, value);
+    }
+}
+
+impl HistogramFn for Histogram {
+    fn record(&self, value: f64) {
+        Histogram::record(self, value);
+    }
+
+    fn record_many(&self, value: f64, count: usize) {
+        Histogram::record_many(self, value, count as u64);
+    }
+}
+
+/// Remembers the handles of keys met before.
+struct Cache<H>(RwLock<Cached<H>>);
+
+struct Cached<H> {
+    /// The removals of the registry that the handles were found under.
+    removals: u64,
+    handles: HashMap<Key, H, BuildHasherDefault<KeyHash>>,
+}
+
+impl<H> Default for Cache<H> {
+    fn default() -> Self {
+        Self(RwLock::new(Cached { removals: 0, handles: HashMap::default() }))
+    }
+}
+
+impl<H: Clone> Cache<H> {
+    fn find(&self, registry: &Registry, key: &Key, make: impl FnOnce() -> H) -> H {
+        // Read first: a series removed from here on makes what is found outdated, and the next
+        // look-up finds that out.
+        let removals = registry.removals();
+        let cached = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if cached.removals == removals
+            && let Some(handle) = cached.handles.get(key)
+        {
+            return handle.clone();
+        }
+        drop(cached);
+        let handle = make();
+        let mut cached = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if cached.removals != removals {
+            cached.handles.clear();
+            cached.removals = removals;
+        }
+        if cached.handles.len() < CACHED_MAX {
+            cached.handles.insert(key.to_retained(), handle.clone());
+        }
+        handle
+    }
+}
+
+/// Passes on the hash that a [`Key`] carries.
+#[derive(Default)]
+struct KeyHash(u64);
+
+impl Hasher for KeyHash {
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    /// Not used by [`Key`] today; correct if that changes.
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{Data, Number};
+
+    fn through_macros(measure: impl Fn()) -> Registry {
+        let registry = Registry::new();
+        metrics::with_local_recorder(&Recorder::new(registry.clone()), measure);
+        registry
+    }
+
+    #[test]
+    fn macros_reach_the_registry() {
+        let registry = through_macros(|| {
+            metrics::describe_histogram!("job.duration", Unit::Seconds, "How long jobs take");
+            for n in 0..3_u8 {
+                metrics::counter!("jobs", "queue" => "mail", "ok" => "yes").increment(2);
+                metrics::counter!("jobs", "ok" => "yes", "queue" => "mail").absolute(5);
+                metrics::gauge!("load").increment(1.5);
+                metrics::gauge!("load").decrement(0.5);
+                metrics::histogram!("job.duration", "n" => n.to_string()).record(f64::from(n));
+                metrics::histogram!("job.duration", "n" => "many").record_many(0.2, 4);
+            }
+        });
+        let jobs = Labels::from([("ok", "yes"), ("queue", "mail")]);
+        assert_eq!(registry.counter("jobs", jobs).value(), 9);
+        assert_eq!(registry.gauge("load", ()).value(), Some(3.0));
+        let many = registry.histogram("job.duration", [("n", "many")]).value();
+        assert_eq!((many.count, many.min), (12, Some(0.2)));
+        let snapshot = registry.snapshot(0);
+        let duration = &snapshot.metrics[0];
+        assert_eq!((&*duration.unit, &*duration.description), ("s", "How long jobs take"));
+        assert_eq!((duration.data.points(), snapshot.points()), (4, 6));
+    }
+
+    #[test]
+    fn macro_after_a_removal_begins_a_new_series() {
+        let registry = Registry::new();
+        metrics::with_local_recorder(&Recorder::new(registry.clone()), || {
+            metrics::counter!("jobs").increment(5);
+            registry.remove("jobs", &Labels::new());
+            metrics::counter!("jobs").increment(1);
+        });
+        let snapshot = registry.snapshot(0);
+        let Data::Counter { points } = &snapshot.metrics[0].data else { panic!() };
+        assert_eq!(points[0].value, Number::U64(1));
+    }
+
+    #[test]
+    fn more_keys_than_are_remembered_lose_nothing() {
+        let registry = through_macros(|| {
+            for n in 0..CACHED_MAX * 2 {
+                metrics::counter!("jobs", "n" => (n % (CACHED_MAX + 100)).to_string()).increment(1);
+            }
+        });
+        let snapshot = registry.snapshot(0);
+        let Data::Counter { points } = &snapshot.metrics[0].data else { panic!() };
+        let total: f64 = points.iter().map(|point| point.value.as_f64()).sum();
+        assert_eq!(total, (CACHED_MAX * 2) as f64);
+    }
+
+    #[test]
+    fn kind_conflict_through_macros_is_listed() {
+        let registry = through_macros(|| {
+            metrics::counter!("jobs").increment(1);
+            metrics::gauge!("jobs").set(3.0);
+            metrics::histogram!("jobs").record(f64::NAN);
+        });
+        assert_eq!((registry.conflicts().len(), registry.rejected()), (2, 1));
+        assert_eq!(registry.counter("jobs", ()).value(), 1);
+    }
+}

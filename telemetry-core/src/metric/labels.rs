@@ -1,0 +1,234 @@
+//! The attributes of a series: sorted, deduplicated, typed, cheap to clone.
+//!
+//! # Invariants
+//!
+//! - Keys are in ascending order and occur once; of equal keys the last given wins.
+//! - Two sets with the same pairs are equal whatever the order they were given in.
+//! - Values keep their type: `true` and `"true"` are different series.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+/// Holds one attribute value.
+///
+/// Floats are compared and ordered by [`f64::total_cmp`], so that a set that holds `NaN` still
+/// finds its own series.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Value {
+    /// Text.
+    Str(Cow<'static, str>),
+    /// A signed integer.
+    I64(i64),
+    /// A float.
+    F64(f64),
+    /// A boolean.
+    Bool(bool),
+}
+
+impl Value {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Str(_) => 0,
+            Self::I64(_) => 1,
+            Self::F64(_) => 2,
+            Self::Bool(_) => 3,
+        }
+    }
+}
+
+impl Ord for Value {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Str(a), Self::Str(b)) => a.cmp(b),
+            (Self::I64(a), Self::I64(b)) => a.cmp(b),
+            (Self::F64(a), Self::F64(b)) => a.total_cmp(b),
+            (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Value {}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Str(v) => f.write_str(v),
+            Self::I64(v) => v.fmt(f),
+            Self::F64(v) => v.fmt(f),
+            Self::Bool(v) => v.fmt(f),
+        }
+    }
+}
+
+impl From<&'static str> for Value {
+    fn from(value: &'static str) -> Self {
+        Self::Str(Cow::Borrowed(value))
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Str(Cow::Owned(value))
+    }
+}
+
+impl From<Cow<'static, str>> for Value {
+    fn from(value: Cow<'static, str>) -> Self {
+        Self::Str(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::I64(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::F64(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+type Pair = (Cow<'static, str>, Value);
+
+/// Names one series of a metric: a set of attributes.
+///
+/// Cloning copies a pointer. Metric attributes are exempt from attribute limits; the number of
+/// *sets* is what the registry bounds (OpenTelemetry metrics SDK, cardinality limits).
+///
+/// ```
+/// use telemetry_core::metric::Labels;
+///
+/// let a = Labels::from([("route", "/users"), ("method", "GET")]);
+/// let b = Labels::new().with("method", "GET").with("route", "/users");
+/// assert_eq!(a, b, "the order of the pairs does not make another series");
+/// assert_ne!(Labels::new().with("ok", true), Labels::new().with("ok", "true"));
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labels(Option<Arc<[Pair]>>);
+
+impl Labels {
+    /// Makes the empty set; does not allocate.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Returns the set with `key` set to `value`, replacing an earlier value of `key`.
+    #[must_use]
+    pub fn with(self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        let pair = (key.into(), value.into());
+        self.pairs().iter().cloned().chain([pair]).collect()
+    }
+
+    /// Returns the number of attributes.
+    pub fn len(&self) -> usize {
+        self.pairs().len()
+    }
+
+    /// Returns whether there is no attribute.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the value of `key`.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        let pairs = self.pairs();
+        pairs.binary_search_by(|(k, _)| (**k).cmp(key)).ok().map(|at| &pairs[at].1)
+    }
+
+    /// Iterates over the pairs in ascending order of their keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.pairs().iter().map(|(key, value)| (&**key, value))
+    }
+
+    fn pairs(&self) -> &[Pair] {
+        self.0.as_deref().unwrap_or(&[])
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<K: Into<Cow<'static, str>>, V: Into<Value>> FromIterator<(K, V)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let mut pairs: Vec<Pair> = pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        // Reversed first, so that the stable sort leaves the last given of equal keys in front,
+        // where `dedup` keeps it.
+        pairs.reverse();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs.dedup_by(|a, b| a.0 == b.0);
+        if pairs.is_empty() { Self::new() } else { Self(Some(pairs.into())) }
+    }
+}
+
+impl<K: Into<Cow<'static, str>>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Labels {
+    fn from(pairs: [(K, V); N]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
+
+impl From<()> for Labels {
+    fn from((): ()) -> Self {
+        Self::new()
+    }
+}
+
+impl From<&Labels> for Labels {
+    fn from(labels: &Labels) -> Self {
+        labels.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_of_equal_keys_wins() {
+        let labels = Labels::from([("b", 1), ("a", 2), ("b", 3)].map(|(k, v): (_, i64)| (k, v)));
+        assert_eq!(labels.len(), 2);
+        assert_eq!(labels.get("b"), Some(&Value::I64(3)));
+        assert_eq!(labels.iter().map(|(k, _)| k).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn type_of_a_value_makes_another_set() {
+        let of = |value: Value| Labels::new().with("k", value);
+        assert_ne!(of(true.into()), of("true".into()));
+        assert_ne!(of(1.into()), of(1.0.into()));
+        assert_eq!(of(f64::NAN.into()), of(f64::NAN.into()));
+    }
+
+    #[test]
+    fn empty_sets_are_equal_however_made() {
+        assert_eq!(Labels::from(()), Vec::<(&str, i64)>::new().into_iter().collect());
+        assert!(Labels::new().is_empty());
+        assert_eq!(Labels::new().get("k"), None);
+    }
+}

@@ -1,0 +1,470 @@
+//! Holds the metrics of a process: names to series, series to cells.
+//!
+//! # Invariants
+//!
+//! - A measurement is in exactly one series: its own, or the overflow series of its metric.
+//! - A metric has at most `series_limit` series and the overflow series; a series that exists keeps
+//!   its cell, whatever comes later.
+//! - The first request for a name decides its kind; a later one for another kind gets a handle
+//!   that works and is not exported, and a [`Conflict`]. Nothing here panics.
+//! - No lock is held while user code runs, and none is needed to measure with a handle.
+//!
+//! # Locks
+//!
+//! `metrics` (names) is taken before `Family::state` (one metric), and released before it: a
+//! snapshot of one metric never keeps another from being used.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::conflict::{Conflict, Conflicts, Kind, Reason, cut};
+use super::error::{Error, ErrorKind};
+use super::histogram::{DEFAULT_BUCKETS, Histogram, SECONDS_BUCKETS, check_bounds};
+use super::instrument::{Counter, CounterF64, Gauge, Rejected, UpDownCounter};
+use super::labels::Labels;
+use super::name::{is_valid_unit, valid_name};
+use super::series::{Instrument, Series, points};
+use super::snapshot::{Metric, Snapshot};
+
+/// How many series a metric may have, by default, beside its overflow series (OpenTelemetry
+/// metrics SDK, cardinality limits).
+pub const SERIES_LIMIT: usize = 2000;
+
+/// Most metrics a registry holds: names made from data must not take all memory.
+pub const METRICS_MAX: usize = 10_000;
+
+/// Holds metrics, and hands out the handles to measure with. Cloning gives another handle of the
+/// same registry.
+///
+/// ```
+/// use telemetry_core::metric::{Data, Registry};
+///
+/// let registry = Registry::new();
+/// registry.describe("queue.length", "{job}", "Jobs that wait");
+/// registry.up_down_counter("queue.length", [("queue", "mail")]).add(3);
+///
+/// let snapshot = registry.snapshot(1_700_000_000_000_000_000);
+/// assert_eq!(snapshot.points(), 1);
+/// assert_eq!(&*snapshot.metrics[0].unit, "{job}");
+/// assert!(matches!(&snapshot.metrics[0].data, Data::UpDownCounter { points } if points.len() == 1));
+/// ```
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    /// Keyed by the name in lower case: names are case-insensitive.
+    metrics: RwLock<HashMap<Box<str>, Arc<Family>>>,
+    series_limit: usize,
+    clock_unix_ns: fn() -> u64,
+    start_unix_ns: u64,
+    conflicts: Conflicts,
+    rejected: Arc<Rejected>,
+    /// Counts removals: who caches handles must forget them when it changes.
+    removals: AtomicU64,
+}
+
+/// One metric: what is known of a name, and its series.
+struct Family {
+    name: Arc<str>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kind: Option<Kind>,
+    description: Arc<str>,
+    unit: Arc<str>,
+    bounds: Option<Arc<[f64]>>,
+    series: BTreeMap<Labels, Series>,
+    overflow: Option<Series>,
+}
+
+/// Holds one value read elsewhere, for [`Registry::observe`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Observation {
+    /// A count that never goes down; a lower value than before changes nothing.
+    Counter(u64),
+    /// A sum that never goes down; a lower value than before changes nothing.
+    CounterF64(f64),
+    /// A number of things that come and go.
+    UpDownCounter(i64),
+    /// A last value.
+    Gauge(f64),
+}
+
+impl Registry {
+    /// Makes a registry with a limit of [`SERIES_LIMIT`] series for each metric.
+    pub fn new() -> Self {
+        Self::with_series_limit(SERIES_LIMIT)
+    }
+
+    /// Makes a registry in which a metric may have `series_limit` series.
+    ///
+    /// What is measured for further attribute sets goes, together, into the series
+    /// `otel.metric.overflow=true` of the metric: nothing is lost but the attributes.
+    ///
+    /// ```
+    /// let registry = telemetry_core::metric::Registry::with_series_limit(2);
+    /// for user in ["ann", "bob", "cat", "dan"] {
+    ///     registry.counter("logins", [("user", user)]).add(1);
+    /// }
+    /// assert_eq!(registry.counter("logins", [("otel.metric.overflow", true)]).value(), 2);
+    /// ```
+    pub fn with_series_limit(series_limit: usize) -> Self {
+        Self::with_clock(series_limit, system_unix_ns)
+    }
+
+    /// Makes a registry that dates its series by `clock_unix_ns`, in nanoseconds since the Unix
+    /// epoch: for tests.
+    pub fn with_clock(series_limit: usize, clock_unix_ns: fn() -> u64) -> Self {
+        Self(Arc::new(Inner {
+            metrics: RwLock::default(),
+            series_limit,
+            clock_unix_ns,
+            start_unix_ns: clock_unix_ns(),
+            conflicts: Conflicts::default(),
+            rejected: Arc::default(),
+            removals: AtomicU64::new(0),
+        }))
+    }
+
+    /// Gives `name` a UCUM unit (`s`, `By`, `1`, `{request}`) and a description, before or after
+    /// its first use. What is empty is left open; what is given first stands, and another text is
+    /// a conflict.
+    pub fn describe(&self, name: &str, unit: &str, description: &str) {
+        let Some(family) = self.family(name) else { return };
+        let unit = if is_valid_unit(unit) {
+            unit
+        } else {
+            self.0.conflicts.note(name, Reason::Unit { unit: cut(unit).into() });
+            ""
+        };
+        let mut state = write(&family.state);
+        let fits = [fill(&mut state.unit, unit), fill(&mut state.description, description)];
+        drop(state);
+        if fits.contains(&false) {
+            self.0.conflicts.note(name, Reason::Description);
+        }
+    }
+
+    /// Sets the bucket bounds of the histogram `name`; call it before the first use of the name.
+    ///
+    /// The default is [`SECONDS_BUCKETS`] if the unit is described as `s` by the time of the
+    /// first use, otherwise [`DEFAULT_BUCKETS`].
+    ///
+    /// # Errors
+    ///
+    /// If `bounds` is empty, too long, not strictly ascending or not finite
+    /// ([`Error::is_invalid_buckets`]), or if the metric already has series or another kind
+    /// ([`Error::is_in_use`]): buckets cannot be redistributed.
+    pub fn set_buckets(&self, name: &str, bounds: &[f64]) -> Result<(), Error> {
+        check_bounds(name, bounds)?;
+        let full = || Error::new(ErrorKind::Full, name, "is one metric too many for its registry");
+        let family = self.family(name).ok_or_else(full)?;
+        let mut state = write(&family.state);
+        match state.kind {
+            Some(_) if state.bounds.as_deref() == Some(bounds) => return Ok(()),
+            Some(kind) => {
+                let text = format!("is already in use as a {kind}: set its buckets before");
+                return Err(Error::new(ErrorKind::InUse, name, text));
+            }
+            None => state.bounds = Some(bounds.into()),
+        }
+        Ok(())
+    }
+
+    /// Returns the counter `name` with `labels`, making it if needed; exported from now on, as 0
+    /// until something is added.
+    ///
+    /// Keep the handle where the code is hot: finding it takes a lock and two look-ups.
+    pub fn counter(&self, name: &str, labels: impl Into<Labels>) -> Counter {
+        self.instrument(name, labels.into())
+    }
+
+    /// Returns the counter of floats `name` with `labels`; see [`counter`](Self::counter).
+    pub fn counter_f64(&self, name: &str, labels: impl Into<Labels>) -> CounterF64 {
+        self.instrument(name, labels.into())
+    }
+
+    /// Returns the up-down counter `name` with `labels`; see [`counter`](Self::counter).
+    pub fn up_down_counter(&self, name: &str, labels: impl Into<Labels>) -> UpDownCounter {
+        self.instrument(name, labels.into())
+    }
+
+    /// Returns the gauge `name` with `labels`, making it if needed; exported once it is set.
+    pub fn gauge(&self, name: &str, labels: impl Into<Labels>) -> Gauge {
+        self.instrument(name, labels.into())
+    }
+
+    /// Returns the histogram `name` with `labels`; see [`counter`](Self::counter).
+    pub fn histogram(&self, name: &str, labels: impl Into<Labels>) -> Histogram {
+        self.instrument(name, labels.into())
+    }
+
+    /// Sets the series `name` with `labels` to a value read elsewhere, making it if needed.
+    ///
+    /// The asynchronous instruments of OpenTelemetry: a series never shows before it has its
+    /// value (so no snapshot sees a false 0), and it starts with the registry, so that a counter
+    /// that was [removed](Self::remove) and came back is not taken for a reset. Beyond the series
+    /// limit the overflow series keeps the last value, or the largest of a counter.
+    ///
+    /// ```
+    /// use telemetry_core::metric::{Labels, Observation, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// registry.observe("disk.free", &Labels::new(), Observation::Gauge(0.7));
+    /// assert!(registry.remove("disk.free", &Labels::new()), "not readable any more: absent");
+    /// assert_eq!(registry.snapshot(0).points(), 0);
+    /// ```
+    pub fn observe(&self, name: &str, labels: &Labels, observation: Observation) {
+        match observation {
+            Observation::CounterF64(v) | Observation::Gauge(v) if !v.is_finite() => {
+                self.0.rejected.add(1);
+            }
+            Observation::Counter(v) => self.observed(name, labels, |c: &Counter| c.absolute(v)),
+            Observation::CounterF64(v) => {
+                self.observed(name, labels, |c: &CounterF64| c.absolute(v));
+            }
+            Observation::UpDownCounter(v) => {
+                self.observed(name, labels, |c: &UpDownCounter| c.set(v));
+            }
+            Observation::Gauge(v) => self.observed(name, labels, |g: &Gauge| g.set(v)),
+        }
+    }
+
+    /// Stops exporting the series `name` with `labels`; returns whether there was one.
+    ///
+    /// For what is no longer there: missing data is absent, never 0 or the last value. Handles of
+    /// the series go on working unseen; a new handle begins a new series, with a new start.
+    pub fn remove(&self, name: &str, labels: &Labels) -> bool {
+        let Some(family) = self.existing(&valid_name(name)) else { return false };
+        let removed = write(&family.state).series.remove(labels).is_some();
+        if removed {
+            // Relaxed: a cache that reads the old number keeps a handle a moment longer, as if
+            // its measurement had been made before the removal.
+            self.0.removals.fetch_add(1, Relaxed);
+        }
+        removed
+    }
+
+    /// Reads all values. `unix_ns` is the time the snapshot is dated with.
+    ///
+    /// Has no side effect: several readers do not disturb each other.
+    pub fn snapshot(&self, unix_ns: u64) -> Snapshot {
+        let mut families: Vec<_> = read(&self.0.metrics).values().map(Arc::clone).collect();
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        let metrics = families.iter().filter_map(|family| family.read()).collect();
+        Snapshot { start_unix_ns: self.0.start_unix_ns, unix_ns, metrics }
+    }
+
+    /// Returns when the registry was made, in nanoseconds since the Unix epoch.
+    pub fn start_unix_ns(&self) -> u64 {
+        self.0.start_unix_ns
+    }
+
+    /// Returns the requests that contradicted earlier ones, or the rules: at most
+    /// [`CONFLICTS_MAX`](super::CONFLICTS_MAX) different ones.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.0.conflicts.list()
+    }
+
+    /// Returns how many requests were in conflict, those that are not listed included.
+    pub fn conflicts_total(&self) -> u64 {
+        self.0.conflicts.total()
+    }
+
+    /// Returns how many measurements were refused because they were not finite (or negative, for
+    /// a counter of floats).
+    pub fn rejected(&self) -> u64 {
+        self.0.rejected.count()
+    }
+
+    /// Returns whether `other` is a handle of the same registry.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Returns a number that changes whenever a series is removed.
+    pub(crate) fn removals(&self) -> u64 {
+        self.0.removals.load(Relaxed)
+    }
+
+    fn observed<T: Instrument>(&self, name: &str, labels: &Labels, set: impl Fn(&T)) {
+        if let Some(family) = self.family(name) {
+            self.series(&family, name, labels.clone(), Some(self.0.start_unix_ns), &set);
+        }
+    }
+
+    fn instrument<T: Instrument>(&self, name: &str, labels: Labels) -> T {
+        match self.family(name) {
+            Some(family) => self.series(&family, name, labels, None, &|_| ()),
+            None => T::detached(&DEFAULT_BUCKETS.into(), &self.0.rejected),
+        }
+    }
+
+    /// Finds or makes a series, and applies `set` to its handle before anyone else sees it.
+    fn series<T: Instrument>(
+        &self,
+        family: &Family,
+        asked_name: &str,
+        labels: Labels,
+        start_unix_ns: Option<u64>,
+        set: &dyn Fn(&T),
+    ) -> T {
+        let limit = self.0.series_limit;
+        if let Some(handle) = read(&family.state).find::<T>(&labels, limit) {
+            set(&handle);
+            return handle;
+        }
+        let mut state = write(&family.state);
+        let registered = *state.kind.get_or_insert(T::KIND);
+        if registered != T::KIND {
+            drop(state);
+            self.0.conflicts.note(asked_name, Reason::Kind { registered, asked: T::KIND });
+            return T::detached(&DEFAULT_BUCKETS.into(), &self.0.rejected);
+        }
+        // Another thread may have made it since the look under the read lock.
+        if let Some(handle) = state.find::<T>(&labels, limit) {
+            set(&handle);
+            return handle;
+        }
+        let handle = T::detached(&state.bounds(), &self.0.rejected);
+        set(&handle);
+        let start_unix_ns = start_unix_ns.unwrap_or_else(self.0.clock_unix_ns);
+        state.insert(labels, Series { start_unix_ns, cell: handle.cell() }, limit);
+        handle
+    }
+
+    /// Returns the metric of `name`, making it if there is room.
+    fn family(&self, name: &str) -> Option<Arc<Family>> {
+        let used = valid_name(name);
+        let family = self.existing(&used).or_else(|| self.make(&used));
+        let Some(family) = family else {
+            self.0.conflicts.note(name, Reason::TooManyMetrics);
+            return None;
+        };
+        if *used != *name {
+            self.0.conflicts.note(name, Reason::Name { used: Arc::clone(&family.name) });
+        } else if *family.name != *name {
+            self.0.conflicts.note(name, Reason::Case { used: Arc::clone(&family.name) });
+        }
+        Some(family)
+    }
+
+    fn existing(&self, name: &str) -> Option<Arc<Family>> {
+        let metrics = read(&self.0.metrics);
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            metrics.get(&*name.to_ascii_lowercase()).cloned()
+        } else {
+            metrics.get(name).cloned()
+        }
+    }
+
+    fn make(&self, name: &str) -> Option<Arc<Family>> {
+        let mut metrics = write(&self.0.metrics);
+        let key = name.to_ascii_lowercase().into_boxed_str();
+        if metrics.len() >= METRICS_MAX && !metrics.contains_key(&key) {
+            return None;
+        }
+        let make = || Arc::new(Family { name: name.into(), state: RwLock::default() });
+        Some(Arc::clone(metrics.entry(key).or_insert_with(make)))
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("metrics", &read(&self.0.metrics).len())
+            .field("series_limit", &self.0.series_limit)
+            .field("conflicts", &self.conflicts_total())
+            .field("rejected", &self.rejected())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Family {
+    fn read(&self) -> Option<Metric> {
+        let state = read(&self.state);
+        let overflow = state.overflow.as_ref().map(|series| (overflow_labels(), series));
+        let series = state.series.iter().map(|(labels, series)| (labels.clone(), series));
+        Some(Metric {
+            name: Arc::clone(&self.name),
+            description: Arc::clone(&state.description),
+            unit: Arc::clone(&state.unit),
+            data: points(state.kind?, series.chain(overflow))?,
+        })
+    }
+}
+
+impl State {
+    /// Finds the series that measurements with `labels` go into.
+    fn find<T: Instrument>(&self, labels: &Labels, limit: usize) -> Option<T> {
+        let own = self.series.get(labels);
+        let series =
+            own.or_else(|| self.overflow.as_ref().filter(|_| self.overflows(labels, limit)));
+        T::of(&series?.cell)
+    }
+
+    /// Inserts the series that [`find`](Self::find) did not find.
+    fn insert(&mut self, labels: Labels, new: Series, limit: usize) {
+        if self.overflows(&labels, limit) {
+            self.overflow = Some(new);
+        } else {
+            self.series.insert(labels, new);
+        }
+    }
+
+    /// Returns whether a set without series has none to come: no room, or it names the overflow
+    /// series itself.
+    fn overflows(&self, labels: &Labels, limit: usize) -> bool {
+        self.series.len() >= limit || is_overflow(labels)
+    }
+
+    fn bounds(&mut self) -> Arc<[f64]> {
+        let seconds = &*self.unit == "s";
+        let default =
+            || if seconds { (&SECONDS_BUCKETS[..]).into() } else { (&DEFAULT_BUCKETS[..]).into() };
+        Arc::clone(self.bounds.get_or_insert_with(default))
+    }
+}
+
+/// Sets `text` to `given` if it is still open; returns whether the two agree then.
+fn fill(text: &mut Arc<str>, given: &str) -> bool {
+    if text.is_empty() {
+        *text = given.into();
+    }
+    given.is_empty() || **text == *given
+}
+
+/// The attributes of the series that stands for all beyond the limit.
+fn overflow_labels() -> Labels {
+    Labels::new().with("otel.metric.overflow", true)
+}
+
+fn is_overflow(labels: &Labels) -> bool {
+    labels.len() == 1 && *labels == overflow_labels()
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    // A panic under a lock is only possible out of memory; the maps are whole even then.
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the only clock read: when a series began")]
+fn system_unix_ns() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
