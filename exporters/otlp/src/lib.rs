@@ -55,6 +55,8 @@ mod env;
 mod exporter;
 mod gather;
 
+#[cfg(feature = "receiver")]
+pub mod receiver;
 mod retry;
 mod tally;
 mod transport;
