@@ -85,12 +85,21 @@ pub(crate) fn redacted(url: &str) -> String {
     }
 }
 
+/// Is there a host, and a port that is one if there is any? The parser takes `host:99999`.
+fn is_host_and_port(uri: &Uri) -> bool {
+    let Some(authority) = uri.authority() else { return false };
+    let after_user = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let port = after_user.strip_prefix(authority.host()).unwrap_or("?");
+    let is_port = matches!(port, "" | ":") || authority.port_u16().is_some();
+    !authority.host().is_empty() && is_port
+}
+
 fn parse(setting: &str, url: &str) -> Result<Uri, Error> {
     const RIGHT: &str = "a URL such as `http://localhost:4318`";
     let wrong = |right| Error::setting(setting, redacted(url), right);
     let uri: Uri = url.parse().map_err(|_| wrong(RIGHT))?;
     match uri.scheme_str() {
-        Some("http") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
+        Some("http") if is_host_and_port(&uri) => Ok(uri),
         Some("https") => Err(wrong("an `http://` URL: TLS is not compiled in")),
         _ => Err(wrong(RIGHT)),
     }

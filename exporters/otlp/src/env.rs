@@ -144,3 +144,6 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests;

@@ -482,6 +482,8 @@ impl Worker {
             if !queue.is_throttled {
                 queue.until = None;
                 queue.failures = 0;
+                // Attempts that began before and fail now have one more without a wait.
+                queue.round += 1;
             }
             self.give_up(lane);
         }

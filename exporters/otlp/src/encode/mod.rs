@@ -12,3 +12,6 @@ pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod spans;
 pub(crate) mod wire;
+
+#[cfg(test)]
+mod tests;
