@@ -17,6 +17,9 @@ use tracing_core::Metadata;
 /// How many callsites a process may have.
 pub const CALLSITES_MAX: u32 = 1 << 20;
 
+/// Bit of `Callsite::decision`.
+const URGENT: u64 = 1 << 40;
+
 const BUCKETS: usize = 4096;
 /// Segment n of the id index holds `FIRST_SEGMENT << n` entries.
 const FIRST_SEGMENT: usize = 256;
@@ -52,6 +55,10 @@ pub(crate) struct Description {
     pub(crate) file: Option<String>,
     pub(crate) line: Option<u32>,
     pub(crate) fields: Vec<String>,
+    /// How many of the fields, from the first, are measurements; of our own events only.
+    pub(crate) measurements: usize,
+    /// Is `name` an event's name in the sense of OpenTelemetry (else it is `tracing`'s)?
+    pub(crate) named: bool,
 }
 
 impl Description {
@@ -65,6 +72,8 @@ impl Description {
             file: metadata.file().map(str::to_owned),
             line: metadata.line(),
             fields: metadata.fields().iter().map(|field| field.name().to_owned()).collect(),
+            measurements: 0,
+            named: false,
         }
     }
 
@@ -85,6 +94,8 @@ impl Description {
 pub(crate) struct Decision {
     pub(crate) epoch: u8,
     pub(crate) sinks: u32,
+    /// Should the worker look at its records at once?
+    pub(crate) urgent: bool,
 }
 
 impl Callsite {
@@ -133,6 +144,18 @@ impl Callsite {
         &self.description.fields
     }
 
+    /// How many of the fields, from the first, are measurements of an [`event!`](crate::event!);
+    /// the others are metadata.
+    pub fn measurements(&self) -> usize {
+        self.description.measurements
+    }
+
+    /// The name of an [`event!`](crate::event!): low in cardinality, dotted, an event name in the
+    /// sense of OpenTelemetry. `None` for callsites of `tracing` and `log`.
+    pub fn event_name(&self) -> Option<&str> {
+        self.description.named.then_some(self.name())
+    }
+
     /// Metadata for `tracing` callers on this very thread; never for the worker.
     pub(crate) fn metadata(&self) -> Option<&'static Metadata<'static>> {
         self.metadata
@@ -143,11 +166,12 @@ impl Callsite {
         // Relaxed: the word is the whole message; what it refers to (sinks, queues) is reached
         // through the worker, which synchronises by itself.
         let word = self.decision.load(Ordering::Relaxed);
-        Decision { epoch: (word >> 32) as u8, sinks: word as u32 }
+        Decision { epoch: (word >> 32) as u8, sinks: word as u32, urgent: word & URGENT != 0 }
     }
 
     pub(crate) fn decide(&self, decision: Decision) {
-        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks);
+        let urgent = if decision.urgent { URGENT } else { 0 };
+        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks) | urgent;
         self.decision.store(word, Ordering::Relaxed);
     }
 }
@@ -155,6 +179,13 @@ impl Callsite {
 fn bucket(address: usize) -> usize {
     // Metadata statics are 8-aligned and lie close together: spread their low bits.
     (address >> 3).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52 & (BUCKETS - 1)
+}
+
+/// The entry behind a pointer that was taken from one.
+#[inline(always)]
+pub(crate) fn leaked(entry: *mut Callsite) -> Option<&'static Callsite> {
+    // SAFETY: callers keep pointers to entries only, and entries are never freed.
+    unsafe { entry.as_ref() }
 }
 
 /// The entry of a `tracing` callsite, if it is registered.
@@ -297,10 +328,12 @@ mod tests {
             file: None,
             line: None,
             fields: vec!["message".to_owned()],
+            measurements: 0,
+            named: false,
         });
         let found = by_id(callsite.id()).expect("it was registered above");
         assert!(std::ptr::eq(found, callsite));
-        assert_eq!(found.decision(), Decision { epoch: 0, sinks: 0 });
+        assert_eq!(found.decision(), Decision { epoch: 0, sinks: 0, urgent: false });
         assert!(by_id(0).is_none());
     }
 }

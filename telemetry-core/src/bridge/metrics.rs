@@ -331,10 +331,11 @@ mod tests {
         metrics::with_local_recorder(&Recorder::new(registry.clone()), || {
             metrics::counter!("jobs").increment(5);
             registry.remove("jobs", &Labels::new());
+            metrics::counter!("another").increment(1);
             metrics::counter!("jobs").increment(1);
         });
         let snapshot = registry.snapshot(0);
-        let Data::Counter { points } = &snapshot.metrics[0].data else { panic!() };
+        let Data::Counter { points } = &snapshot.metrics[1].data else { panic!() };
         assert_eq!(points[0].value, Number::U64(1));
     }
 

@@ -1,3 +1,4 @@
-//! Foreign call sites: other crates' facades, made to write into ours.
+//! Foreign call sites: the facades that other libraries emit through.
 
+pub mod log;
 pub mod metrics;

@@ -30,7 +30,8 @@ pub const DEFAULT_BUCKETS: [f64; 15] = [
 /// The bounds of a histogram whose metric was given none, but is described with the unit `s`.
 ///
 /// [`DEFAULT_BUCKETS`] suits milliseconds: it would put nearly every duration in seconds into one
-/// bucket. These are the bounds that the semantic conventions advise for `http.server.request.duration`.
+/// bucket. These are the bounds that the semantic conventions advise for
+/// `http.server.request.duration`.
 pub const SECONDS_BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
@@ -237,7 +238,10 @@ mod tests {
         }
 
         #[test]
-        fn many_equal_values_are_as_good_as_one_by_one(value in -1000_i32..1000, count in 0..50_u64) {
+        fn many_equal_values_are_as_good_as_one_by_one(
+            value in -1000_i32..1000,
+            count in 0..50_u64,
+        ) {
             let (one, _) = histogram(&DEFAULT_BUCKETS);
             let (many, _) = histogram(&DEFAULT_BUCKETS);
             (0..count).for_each(|_| one.record(f64::from(value)));

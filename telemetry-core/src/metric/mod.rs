@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - Measuring with a handle never allocates, never takes a lock that a reader holds, and never
-//!   loses a value: sums are exact also under overload (unlike records, measurements have no queue).
+//!   loses a value: sums are exact also under overload (measurements have no queue).
 //! - Everything is bounded: metrics, series of a metric ([`SERIES_LIMIT`], then one overflow
 //!   series), memory of a series (no bag of samples).
 //! - Missing is absent: a gauge never set and a series removed are not in a snapshot.

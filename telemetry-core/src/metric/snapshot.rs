@@ -23,7 +23,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Returns the number of data points, the unit in which metrics are counted as delivered or lost.
+    /// Returns the number of data points: the unit in which metrics are delivered or lost.
     pub fn points(&self) -> usize {
         self.metrics.iter().map(|metric| metric.data.points()).sum()
     }
@@ -63,7 +63,7 @@ pub enum Data {
     },
     /// Distributions in explicit buckets, cumulative.
     Histogram {
-        /// The inclusive upper bounds of all buckets but the last, ascending; the same for all points.
+        /// The inclusive upper bounds of all buckets but the last, ascending; of all points.
         bounds: Arc<[f64]>,
         /// One point per series.
         points: Vec<Point<HistogramValue>>,

@@ -17,11 +17,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Where a writer gets more room from when a record outgrows what it was given.
 pub(crate) trait Room {
-    /// Moves the `used` bytes at `start` into `wanted` bytes of room or more.
+    /// Moves the record's first `used` bytes to where there is room for `wanted`.
     ///
     /// Returns the new start and its length (a multiple of 8), or `None` when the record has to be
     /// dropped.
-    fn grow(&self, start: *mut u8, used: usize, wanted: usize) -> Option<(*mut u8, usize)>;
+    fn grow(&self, used: usize, wanted: usize) -> Option<(*mut u8, usize)>;
 }
 
 /// Room that does not grow: for writing into memory of [`RECORD_BYTES_MAX`] bytes.
@@ -29,7 +29,7 @@ pub(crate) trait Room {
 struct Whole;
 
 impl Room for Whole {
-    fn grow(&self, _: *mut u8, _: usize, _: usize) -> Option<(*mut u8, usize)> {
+    fn grow(&self, _: usize, _: usize) -> Option<(*mut u8, usize)> {
         None
     }
 }
@@ -136,7 +136,7 @@ impl<'a> Writer<'a> {
             self.flags |= flag::CUT;
             return false;
         }
-        match self.room.grow(self.start, used, used + wanted) {
+        match self.room.grow(used, used + wanted) {
             Some((start, length)) => {
                 debug_assert!(length >= used + wanted && length % 8 == 0);
                 self.start = start;
@@ -244,7 +244,7 @@ impl<'a> Writer<'a> {
     #[inline(never)]
     fn cut_text(&mut self, key: u16, value_type: u8, value: &str) {
         let Some(room) = self.reserve_value(value.len()) else { return };
-        let kept = &value[..value.floor_char_boundary(room)];
+        let kept = floor(value, room);
         let cut = if kept.len() < value.len() { field_flag::CUT } else { 0 };
         self.put_tag(key, value_type, cut);
         self.put(&(kept.len() as u32).to_ne_bytes());
@@ -372,7 +372,7 @@ impl<'a> Writer<'a> {
 
     /// Writes a value under a key that is not among the callsite's names.
     pub fn inline(&mut self, key: &str, value: &dyn Encode) {
-        let key = &key[..key.floor_char_boundary(KEY_BYTES_MAX)];
+        let key = floor(key, KEY_BYTES_MAX);
         // The tag precedes the key and the key precedes the value, so the value is written first,
         // with its tag, and its bytes are then moved behind the key.
         let tag_at = self.used();
@@ -411,9 +411,11 @@ impl<'a> Writer<'a> {
 
     /// Writes where an event without a static callsite comes from, and marks the record so.
     pub(crate) fn origin(&mut self, target: &str, module: &str, file: &str, line: u32) {
-        let cut = |text: &str| text.floor_char_boundary(KEY_BYTES_MAX);
-        let (target, module, file) =
-            (&target[..cut(target)], &module[..cut(module)], &file[..cut(file)]);
+        let (target, module, file) = (
+            floor(target, KEY_BYTES_MAX),
+            floor(module, KEY_BYTES_MAX),
+            floor(file, KEY_BYTES_MAX),
+        );
         if !self.reserve(10 + target.len() + module.len() + file.len()) {
             return;
         }
@@ -438,6 +440,18 @@ impl<'a> Writer<'a> {
         let length = writer.finish().map_or(0, |(_, length)| length);
         memory.iter().flat_map(|word| word.to_ne_bytes()).take(length).collect()
     }
+}
+
+/// The longest part of `text` that has at most `bytes` bytes and ends with a whole character.
+fn floor(text: &str, bytes: usize) -> &str {
+    if bytes >= text.len() {
+        return text;
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Lets `fmt` write into the record, up to a limit.
@@ -465,7 +479,7 @@ impl Text<'_, '_> {
     fn write_slow(&mut self, text: &str) -> fmt::Result {
         let wanted = text.len().min(self.left);
         let room = if self.writer.reserve(wanted) { wanted } else { self.writer.left() };
-        let kept = &text[..text.floor_char_boundary(room.min(wanted))];
+        let kept = floor(text, room.min(wanted));
         self.writer.put(kept.as_bytes());
         self.left -= kept.len();
         if kept.len() == text.len() {

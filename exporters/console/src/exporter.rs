@@ -1,0 +1,188 @@
+//! The exporter and its builder.
+
+use crate::colours::Colours;
+use crate::encode::{Encoder, Time};
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+use telemetry_core::Error;
+use telemetry_core::batch::Batch;
+use telemetry_core::export::{Ack, Exporter, Outcome, Signals};
+use telemetry_core::ledger::{Cause, Signal};
+use telemetry_core::metric::Snapshot;
+use telemetry_core::output::LineWriter;
+use telemetry_core::record::Kind;
+
+/// So much is gathered for one write(2): what a pipe takes at once.
+const GATHER_BYTES: usize = 64 * 1024;
+
+/// Writes records as lines that people read.
+///
+/// See the [crate's documentation](crate) for the format and for what is promised.
+#[derive(Debug)]
+pub struct ConsoleExporter {
+    name: String,
+    signals: Signals,
+    encoder: Encoder,
+    output: LineWriter,
+}
+
+impl ConsoleExporter {
+    /// Begins to build one: log events to the standard error, unless told otherwise.
+    pub fn builder() -> ConsoleExporterBuilder {
+        ConsoleExporterBuilder::default()
+    }
+}
+
+impl Exporter for ConsoleExporter {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signals(&self) -> Signals {
+        self.signals
+    }
+
+    fn export(&mut self, batch: Batch, ack: Ack) {
+        self.encoder.begin();
+        self.output.begin();
+        for record in batch.records() {
+            let signal = match record.kind() {
+                Kind::SpanClose if !self.signals.contains(Signals::SPANS) => continue,
+                Kind::SpanClose => Signal::Span,
+                _ => Signal::Log,
+            };
+            self.encoder.record(&record, self.output.line());
+            self.output.end_line(signal);
+        }
+        ack.finish(self.output.finish());
+    }
+
+    fn metrics(&mut self, snapshot: &Arc<Snapshot>, ack: Ack) {
+        if snapshot.points() == 0 {
+            return ack.finish(Outcome::Delivered);
+        }
+        self.output.begin();
+        self.encoder.snapshot(snapshot, self.output.line());
+        self.output.end_line(Signal::Metric);
+        // All points stand in one line.
+        ack.finish(match self.output.finish() {
+            Outcome::Delivered => Outcome::Delivered,
+            _ => Outcome::Rejected(Cause::WriteFailed),
+        });
+    }
+}
+
+/// Builds a [`ConsoleExporter`].
+#[must_use = "nothing is exported before `build`"]
+#[derive(Debug)]
+pub struct ConsoleExporterBuilder {
+    name: String,
+    destination: Destination,
+    colours: Colours,
+    signals: Signals,
+    time: Time,
+}
+
+enum Destination {
+    Stdout,
+    Stderr,
+    Writer(Box<dyn Write + Send>),
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stdout => "Stdout",
+            Self::Stderr => "Stderr",
+            Self::Writer(_) => "Writer",
+        })
+    }
+}
+
+impl Default for ConsoleExporterBuilder {
+    fn default() -> Self {
+        Self {
+            name: "console".to_owned(),
+            destination: Destination::Stderr,
+            colours: Colours::Auto,
+            signals: Signals::LOGS,
+            time: Time::Told,
+        }
+    }
+}
+
+impl ConsoleExporterBuilder {
+    /// Writes to the standard output.
+    pub fn stdout(mut self) -> Self {
+        self.destination = Destination::Stdout;
+        self
+    }
+
+    /// Writes to the standard error. This is the default.
+    pub fn stderr(mut self) -> Self {
+        self.destination = Destination::Stderr;
+        self
+    }
+
+    /// Writes to any writer, flushed after every batch: for tests, and for destinations of your
+    /// own. It is called on the exporter's thread and should take whole buffers.
+    pub fn writer(mut self, writer: Box<dyn Write + Send>) -> Self {
+        self.destination = Destination::Writer(writer);
+        self
+    }
+
+    /// The name in reports, unique in a pipeline; `console` unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// When colours are used; [`Colours::Auto`] unless set.
+    pub fn colours(mut self, colours: Colours) -> Self {
+        self.colours = colours;
+        self
+    }
+
+    /// Are finished spans written, a line each? No, unless set.
+    pub fn spans(mut self, spans: bool) -> Self {
+        self.signals = with(self.signals, Signals::SPANS, spans);
+        self
+    }
+
+    /// Are metrics written, a line per interval? No, unless set.
+    pub fn metrics(mut self, metrics: bool) -> Self {
+        self.signals = with(self.signals, Signals::METRICS, metrics);
+        self
+    }
+
+    /// Does a line begin with its time? Yes, unless set; the journal has its own.
+    pub fn time(mut self, time: bool) -> Self {
+        self.time = if time { Time::Told } else { Time::LeftOut };
+        self
+    }
+
+    /// Opens the destination, and reads the environment for colours.
+    ///
+    /// # Errors
+    ///
+    /// When the standard stream cannot be used.
+    pub fn build(self) -> Result<ConsoleExporter, Error> {
+        let output = match self.destination {
+            Destination::Stdout => LineWriter::stdout()?,
+            Destination::Stderr => LineWriter::stderr()?,
+            Destination::Writer(writer) => LineWriter::writer(writer),
+        };
+        let palette = self.colours.palette(output.is_terminal(), |name| std::env::var_os(name));
+        Ok(ConsoleExporter {
+            name: self.name,
+            signals: self.signals,
+            encoder: Encoder::new(palette, self.time),
+            output: output.gather(GATHER_BYTES),
+        })
+    }
+}
+
+fn with(signals: Signals, signal: Signals, wanted: bool) -> Signals {
+    if wanted { signals | signal } else { signals.without(signal) }
+}

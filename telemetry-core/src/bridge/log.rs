@@ -1,0 +1,191 @@
+//! Records of the `log` crate, key-values included, as events.
+//!
+//! # Invariants
+//!
+//! - A `log` record has no static callsite: its target, module, file and line stand in the record,
+//!   under one callsite per level.
+//! - `tracing`, built with `log-always`, sends a `log` record beside every event of its own. It
+//!   comes from the same thread, file and line directly after the event, and is left out.
+
+use crate::callsite::{self, Callsite, Description};
+use crate::error::Error;
+use crate::level::Level;
+use crate::local;
+use crate::record::Writer;
+use crate::{recorder, router};
+use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tracing_core::LevelFilter;
+
+/// The `log` crate's logger.
+#[derive(Debug)]
+struct Bridge;
+
+static BRIDGE: Bridge = Bridge;
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Makes the bridge the process's logger, if it is not yet.
+///
+/// # Errors
+///
+/// Another library's logger is the global one.
+pub(crate) fn install() -> Result<(), Error> {
+    if INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    log::set_logger(&BRIDGE).map_err(|_| {
+        Error::foreign("the global `log` logger", "do not install another one beside it")
+    })?;
+    INSTALLED.store(true, Ordering::Release);
+    set_max_level(router::max_level());
+    Ok(())
+}
+
+/// Tells `log` what is wanted, so that its macros cost one load for the rest.
+pub(crate) fn set_max_level(level: LevelFilter) {
+    if INSTALLED.load(Ordering::Acquire) {
+        log::set_max_level(match level.into_level() {
+            None => log::LevelFilter::Off,
+            Some(tracing_core::Level::ERROR) => log::LevelFilter::Error,
+            Some(tracing_core::Level::WARN) => log::LevelFilter::Warn,
+            Some(tracing_core::Level::INFO) => log::LevelFilter::Info,
+            Some(tracing_core::Level::DEBUG) => log::LevelFilter::Debug,
+            Some(tracing_core::Level::TRACE) => log::LevelFilter::Trace,
+        });
+    }
+}
+
+/// The callsite that stands for all `log` records of a level.
+pub(crate) fn callsite(level: Level) -> &'static Callsite {
+    static CALLSITES: OnceLock<[&'static Callsite; 5]> = OnceLock::new();
+    let callsites = CALLSITES.get_or_init(|| {
+        Level::ALL.map(|level| {
+            router::register_own(Description {
+                span: false,
+                level,
+                name: "log record".to_owned(),
+                target: "log".to_owned(),
+                module: None,
+                file: None,
+                line: None,
+                fields: vec!["message".to_owned()],
+                measurements: 0,
+                named: false,
+            })
+        })
+    });
+    callsites[level as usize - 1]
+}
+
+impl log::Log for Bridge {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        router::decide_event(metadata.target(), metadata.level().into()).sinks != 0
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let level = Level::from(record.level());
+        let decision = router::decide_event(record.target(), level);
+        if decision.sinks == 0 {
+            return;
+        }
+        local::with(|local| {
+            if is_echo(local.last_callsite.replace(0), record) {
+                return;
+            }
+            let current = local.current.get();
+            recorder::emit_event(local, callsite(level), decision, current, |writer| {
+                write(writer, record);
+            });
+        });
+    }
+
+    /// Does nothing: records are on their way already, and a flush has a deadline, which `log`
+    /// does not give.
+    fn flush(&self) {}
+}
+
+/// Is the record `tracing`'s own account of the event before it?
+fn is_echo(last_callsite: u32, record: &log::Record<'_>) -> bool {
+    if matches!(record.target(), "tracing::span" | "tracing::span::active") {
+        return true;
+    }
+    callsite::by_id(last_callsite).is_some_and(|callsite| {
+        record.line().is_some()
+            && callsite.line() == record.line()
+            && callsite.file() == record.file()
+    })
+}
+
+fn write(writer: &mut Writer<'_>, record: &log::Record<'_>) {
+    writer.origin(
+        record.target(),
+        record.module_path().unwrap_or_default(),
+        record.file().unwrap_or_default(),
+        record.line().unwrap_or_default(),
+    );
+    match record.args().as_str() {
+        Some(text) => writer.str(0, text),
+        None => writer.format_args(0, *record.args()),
+    }
+    let _ = record.key_values().visit(&mut KeyValues(writer));
+}
+
+struct KeyValues<'w, 'a>(&'w mut Writer<'a>);
+
+impl<'kvs> VisitSource<'kvs> for KeyValues<'_, '_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: LogValue<'kvs>) -> Result<(), log::kv::Error> {
+        value.visit(OneValue { writer: self.0, key: key.as_str() })
+    }
+}
+
+struct OneValue<'w, 'a, 'k> {
+    writer: &'w mut Writer<'a>,
+    key: &'k str,
+}
+
+impl<'v> VisitValue<'v> for OneValue<'_, '_, '_> {
+    fn visit_any(&mut self, value: LogValue<'_>) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &format_args!("{value}"));
+        Ok(())
+    }
+
+    fn visit_i64(&mut self, value: i64) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &value);
+        Ok(())
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &value);
+        Ok(())
+    }
+
+    fn visit_i128(&mut self, value: i128) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &value);
+        Ok(())
+    }
+
+    fn visit_u128(&mut self, value: u128) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &value);
+        Ok(())
+    }
+
+    fn visit_f64(&mut self, value: f64) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &value);
+        Ok(())
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &value);
+        Ok(())
+    }
+
+    fn visit_str(&mut self, value: &str) -> Result<(), log::kv::Error> {
+        self.writer.inline(self.key, &value);
+        Ok(())
+    }
+
+    fn visit_null(&mut self) -> Result<(), log::kv::Error> {
+        Ok(())
+    }
+}

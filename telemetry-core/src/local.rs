@@ -1,0 +1,207 @@
+//! What a thread owns: its buffer, its ids, the spans it is in.
+//!
+//! # Invariants
+//!
+//! - A thread's [`Local`] is made at its first record and freed when the thread ends; a call made
+//!   after that (from the destructor of another thread-local) uses one that all such calls share
+//!   behind a lock.
+//! - References to it do not leave a call: `with` hands it to a closure.
+//! - The allocator may log: while a `Local` is being made, calls of the same thread take the
+//!   shared one.
+
+use crate::chunk::Producer;
+use crate::context::ids::Generator;
+use crate::intake::Intake;
+use crate::recorder::slots::FreeSlots;
+use crate::router::Scope;
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bits of [`Local::mode`]: anything but 0 leaves the fast path.
+pub(crate) mod mode {
+    /// A record is being written: a nested one comes from a value's `Debug`.
+    pub(crate) const BUSY: u32 = 1;
+    /// A nested record is being written.
+    pub(crate) const NESTED: u32 = 2;
+    /// The side buffer holds nested records.
+    pub(crate) const SIDE: u32 = 4;
+    /// The thread is the pipeline's own.
+    pub(crate) const OWN: u32 = 8;
+    /// A scoped pipeline takes the thread's records.
+    pub(crate) const SCOPED: u32 = 16;
+}
+
+/// The span a thread is in, with everything an event needs of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Current {
+    /// The handle `tracing` knows it by; 0 = none.
+    pub(crate) handle: u64,
+    pub(crate) span_id: u64,
+    pub(crate) trace_id: u128,
+    pub(crate) flags: u8,
+}
+
+/// A thread's own state.
+pub(crate) struct Local {
+    pub(crate) intake: Arc<Intake>,
+    producer: Producer,
+    pub(crate) mode: Cell<u32>,
+    pub(crate) current: Cell<Current>,
+    pub(crate) stack: RefCell<Vec<Current>>,
+    /// Enters beyond [`STACK_MAX`], which keep the current span.
+    pub(crate) overflow: Cell<usize>,
+    pub(crate) ids: Generator,
+    pub(crate) free_slots: FreeSlots,
+    pub(crate) side: RefCell<Vec<u8>>,
+    pub(crate) scope: RefCell<Option<ScopedBuffer>>,
+    /// The last event's callsite: how the `log` bridge knows `tracing`'s own log record of it.
+    pub(crate) last_callsite: Cell<u32>,
+}
+
+/// The buffer of a thread in a scoped pipeline.
+pub(crate) struct ScopedBuffer {
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) producer: std::rc::Rc<Producer>,
+}
+
+/// How many spans a thread may be in at once; further ones keep the current span.
+pub(crate) const STACK_MAX: usize = 1 << 16;
+
+impl Local {
+    fn new() -> Option<Self> {
+        let intake = Arc::clone(Intake::global());
+        let producer = intake.producer()?;
+        Some(Self {
+            intake,
+            producer,
+            mode: Cell::new(if is_own_thread() { mode::OWN } else { 0 }),
+            current: Cell::new(Current::default()),
+            stack: RefCell::new(Vec::new()),
+            overflow: Cell::new(0),
+            ids: Generator::new(),
+            free_slots: FreeSlots::new(),
+            side: RefCell::new(Vec::new()),
+            scope: RefCell::new(None),
+            last_callsite: Cell::new(0),
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn producer(&self) -> &Producer {
+        &self.producer
+    }
+
+    /// Puts the span that the thread is in where others can see it.
+    #[inline(always)]
+    pub(crate) fn set_current(&self, current: Current) {
+        self.current.set(current);
+        // Relaxed: whoever looks from outside gets a recent value, which is all it is for.
+        self.producer
+            .shared()
+            .current_span
+            .store(current.span_id, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+const UNSET: *const Local = std::ptr::null();
+/// Marks a thread whose `Local` is being made, and one whose `Local` is gone.
+const AWAY: *const Local = std::ptr::without_provenance(64);
+
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let local = LOCAL.replace(AWAY);
+        if local != UNSET && local != AWAY {
+            // SAFETY: it came from `Box::into_raw` in `make`, and no reference to it is left: they
+            // do not leave the calls of this thread, and this runs outside of them.
+            drop(unsafe { Box::from_raw(local.cast_mut()) });
+        }
+    }
+}
+
+thread_local! {
+    // Two keys: a constant cell without a destructor costs the fast path no check.
+    static LOCAL: Cell<*const Local> = const { Cell::new(UNSET) };
+    static GUARD: Guard = const { Guard };
+    static OWN: Cell<bool> = const { Cell::new(false) };
+    static IN_SHARED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `f` with the thread's state; `None` when there is none to be had (memory is exhausted,
+/// or a nested call while the shared one is in use by this very thread).
+#[inline(always)]
+pub(crate) fn with<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+    let local = LOCAL.get();
+    if local.is_null() || local == AWAY {
+        return with_slow(f);
+    }
+    // SAFETY: the pointer was made by `make` on this thread, and is freed only by this thread's
+    // `Guard`, which does not run while a call is under way.
+    Some(f(unsafe { &*local }))
+}
+
+#[cold]
+#[inline(never)]
+fn with_slow<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+    if LOCAL.get() == UNSET {
+        make();
+    }
+    let local = LOCAL.get();
+    if local != UNSET && local != AWAY {
+        // SAFETY: as in `with`.
+        return Some(f(unsafe { &*local }));
+    }
+    with_shared(f)
+}
+
+fn make() {
+    LOCAL.set(AWAY);
+    // Registers the destructor; fails when the thread's locals are being destroyed already.
+    if GUARD.try_with(|_| ()).is_err() {
+        return;
+    }
+    match Local::new() {
+        Some(local) => LOCAL.set(Box::into_raw(Box::new(local))),
+        None => LOCAL.set(UNSET),
+    }
+}
+
+struct SharedLocal(Option<Local>);
+
+// SAFETY: the `Local` is used only under the lock of `SHARED`, by one thread at a time, and holds
+// nothing that belongs to a particular thread.
+unsafe impl Send for SharedLocal {}
+
+static SHARED: Mutex<SharedLocal> = Mutex::new(SharedLocal(None));
+
+fn with_shared<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+    if IN_SHARED.replace(true) {
+        return None;
+    }
+    let result = {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.0.is_none() {
+            shared.0 = Local::new();
+        }
+        shared.0.as_ref().map(|local| {
+            local.mode.set(if is_own_thread() { mode::OWN } else { 0 });
+            local.set_current(Current::default());
+            local.stack.borrow_mut().clear();
+            f(local)
+        })
+    };
+    IN_SHARED.set(false);
+    result
+}
+
+/// Marks the calling thread as the pipeline's own: what it emits goes to diagnostics only, and it
+/// never waits for room. Exporters call it on every thread they start.
+pub fn mark_own_thread() {
+    OWN.set(true);
+    with(|local| local.mode.set(local.mode.get() | mode::OWN));
+}
+
+pub(crate) fn is_own_thread() -> bool {
+    OWN.get()
+}

@@ -1,0 +1,207 @@
+//! Turns what `tracing` calls for into records in the calling thread's buffer.
+//!
+//! # Invariants
+//!
+//! - Nothing here panics, waits longer than the intake's policy, or takes a lock on the fast path.
+//! - A record that a value's `Debug` emits while another is being written is set aside and
+//!   appended after it; what is deeper or larger than the side buffer is counted `reentrant`.
+//! - What our own threads emit is counted and not recorded.
+
+mod encode;
+pub(crate) mod slots;
+mod span;
+mod subscriber;
+
+pub(crate) use span::{close, enter, exit, follows_from, new_span, record};
+
+use crate::callsite::{Callsite, Decision};
+use crate::chunk::Refill;
+use crate::clock;
+use crate::intake::Intake;
+use crate::ledger::{Cause, Signal};
+use crate::local::{self, Current, Local, mode};
+use crate::record::{Header, Kind, RECORD_BYTES_MAX, RawRecord, Writer, flag};
+use std::sync::atomic::Ordering;
+
+/// How many bytes of nested records are set aside while one record is written.
+const SIDE_BYTES_MAX: usize = RECORD_BYTES_MAX;
+
+/// Records an event of `tracing`.
+#[inline]
+pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
+    let metadata = event.metadata();
+    let callsite = match crate::callsite::find(metadata) {
+        Some(callsite) => callsite,
+        None => crate::router::register(metadata),
+    };
+    local::with(|local| {
+        let decision = decision(local, callsite);
+        if decision.sinks == 0 {
+            return;
+        }
+        local.last_callsite.set(callsite.id());
+        let current = if event.is_contextual() {
+            local.current.get()
+        } else {
+            event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
+        };
+        emit_event(local, callsite, decision, current, |writer| event.record(writer));
+    });
+}
+
+/// Which sinks want a callsite's records, of the pipeline that takes this thread's.
+#[inline(always)]
+pub(crate) fn decision(local: &Local, callsite: &Callsite) -> Decision {
+    if local.mode.get() & mode::SCOPED != 0 {
+        return scoped_decision(local, callsite);
+    }
+    callsite.decision()
+}
+
+#[cold]
+#[inline(never)]
+fn scoped_decision(local: &Local, callsite: &Callsite) -> Decision {
+    match &*local.scope.borrow() {
+        Some(scoped) => scoped.scope.plan.decide(callsite),
+        None => callsite.decision(),
+    }
+}
+
+/// Writes an event's record; counts it when it is lost.
+#[inline(always)]
+pub(crate) fn emit_event(
+    local: &Local,
+    callsite: &Callsite,
+    decision: Decision,
+    current: Current,
+    write: impl FnOnce(&mut Writer<'_>),
+) {
+    let header = Header {
+        kind: Kind::Event,
+        flags: current.flags,
+        epoch: decision.epoch,
+        callsite: callsite.id(),
+        sinks: decision.sinks,
+        ticks: clock::ticks(),
+        trace_id: current.trace_id,
+        span_id: current.span_id,
+    };
+    if let Err(cause) = emit(local, &header, write) {
+        with_intake(local, |intake| {
+            intake.lost(header.epoch, header.sinks, Signal::Log, cause);
+        });
+    }
+    if decision.urgent {
+        with_intake(local, |intake| intake.waker.wake());
+    }
+}
+
+/// Writes one record into the thread's buffer.
+#[inline(always)]
+fn emit(local: &Local, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> Result<(), Cause> {
+    if local.mode.get() != 0 {
+        return emit_unusual(local, header, write);
+    }
+    local.mode.set(mode::BUSY);
+    let written = local.producer().write(&*local.intake, header, write);
+    if local.mode.replace(0) != mode::BUSY {
+        append_side(local);
+    }
+    local.intake.waker.after_commit();
+    if written { Ok(()) } else { Err(Cause::BufferFull) }
+}
+
+#[cold]
+#[inline(never)]
+fn emit_unusual(
+    local: &Local,
+    header: &Header,
+    write: impl FnOnce(&mut Writer<'_>),
+) -> Result<(), Cause> {
+    let before = local.mode.get();
+    if before & mode::OWN != 0 {
+        // What our own transport says must not feed itself; sinks never hear of it.
+        local.intake.oddities.own_records.fetch_add(1, Ordering::Relaxed);
+        return Ok(());
+    }
+    if before & mode::BUSY != 0 {
+        return emit_nested(local, header, before, write);
+    }
+    let Some((scope, producer)) = (local.scope.borrow().as_ref())
+        .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)))
+    else {
+        return Err(Cause::Reentrant);
+    };
+    local.mode.set(before | mode::BUSY);
+    let written = producer.write(&*scope.intake, header, write);
+    let after = local.mode.replace(before);
+    if after & mode::SIDE != 0 {
+        append_side(local);
+    }
+    scope.intake.waker.after_commit();
+    if written { Ok(()) } else { Err(Cause::BufferFull) }
+}
+
+/// Sets a record aside that a value's `Debug` emits while another record is being written.
+fn emit_nested(
+    local: &Local,
+    header: &Header,
+    before: u32,
+    write: impl FnOnce(&mut Writer<'_>),
+) -> Result<(), Cause> {
+    if before & mode::NESTED != 0 {
+        return Err(Cause::Reentrant);
+    }
+    local.mode.set(before | mode::NESTED);
+    let record = Writer::to_vec(header, write);
+    local.mode.set(before);
+    let Ok(mut side) = local.side.try_borrow_mut() else { return Err(Cause::Reentrant) };
+    if side.len() + record.len() > SIDE_BYTES_MAX {
+        return Err(Cause::Reentrant);
+    }
+    side.extend_from_slice(&record);
+    local.mode.set(before | mode::SIDE);
+    Ok(())
+}
+
+/// Appends the records that were set aside.
+#[cold]
+#[inline(never)]
+fn append_side(local: &Local) {
+    let side = std::mem::take(&mut *local.side.borrow_mut());
+    let mut rest = &side[..];
+    while let Some(record) = RawRecord::first(rest) {
+        rest = &rest[record.bytes().len()..];
+        let written = match &*local.scope.borrow() {
+            Some(scoped) => scoped.producer.append(&*scoped.scope.intake, record.bytes()),
+            None => local.producer().append(&*local.intake, record.bytes()),
+        };
+        if !written {
+            lost_nested(local, record);
+        }
+    }
+}
+
+fn lost_nested(local: &Local, record: RawRecord<'_>) {
+    let signal = match record.kind() {
+        Some(Kind::Event) => Signal::Log,
+        Some(Kind::SpanClose) => Signal::Span,
+        _ => return,
+    };
+    with_intake(local, |intake| {
+        intake.lost(record.epoch(), record.sinks(), signal, Cause::BufferFull);
+    });
+}
+
+/// The intake that takes this thread's records.
+pub(crate) fn with_intake<R>(local: &Local, f: impl FnOnce(&Intake) -> R) -> R {
+    if local.mode.get() & mode::SCOPED != 0
+        && let Some(scoped) = &*local.scope.borrow()
+    {
+        return f(&scoped.scope.intake);
+    }
+    f(&local.intake)
+}
+
+/// The flags that a span or event inherits from the span it is in.
+pub(crate) const INHERITED_FLAGS: u8 = flag::SAMPLED;

@@ -1,0 +1,476 @@
+//! One slot per live span: what call sites need of it, in memory that never changes its type.
+//!
+//! # Invariants
+//!
+//! - A handle is `generation << 24 | index`, never 0. Generations come from the process's counter
+//!   of span numbers, so a slot's next span has another one: a stale or forged handle does not
+//!   match and is ignored, never followed.
+//! - Slots are 64 bytes of atomics in segments that are never unmapped. A segment without live
+//!   spans gives its pages back and reads as zeros: generation 0 matches no handle.
+//! - A slot is freed by whoever takes its last reference, after it read the slot.
+//! - At most 2^24 spans are live; a span beyond that is not recorded, and counted.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+const INDEX_BITS: u32 = 24;
+const REFS_BITS: u32 = 24;
+const REFS_MASK: u64 = (1 << REFS_BITS) - 1;
+pub(crate) const GENERATION_MASK: u64 = (1 << 40) - 1;
+const SEGMENT_SLOTS: u32 = 4096;
+const SEGMENTS: usize = (1 << INDEX_BITS) / SEGMENT_SLOTS as usize;
+/// Bit of `Slot::extra`: the close record found no room, the worker has to look for it.
+const LOST_CLOSE: u64 = 1 << 32;
+
+/// The handle of a span that nobody wants, and of one beyond the limit.
+pub(crate) const DISABLED: u64 = u64::MAX;
+
+#[repr(C, align(64))]
+struct Slot {
+    /// Generation << 24 | references. 0 references: free, or being freed.
+    state: AtomicU64,
+    span_id: AtomicU64,
+    trace_high: AtomicU64,
+    trace_low: AtomicU64,
+    /// Callsite id << 32 | sink mask.
+    callsite_sinks: AtomicU64,
+    /// The handle of the parent, whose reference this span holds; 0 = none.
+    parent: AtomicU64,
+    start_ticks: AtomicU64,
+    /// Flags | epoch << 8 | `LOST_CLOSE`.
+    extra: AtomicU64,
+}
+
+/// What a slot says of its span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpanFacts {
+    pub(crate) span_id: u64,
+    pub(crate) trace_id: u128,
+    pub(crate) callsite: u32,
+    pub(crate) sinks: u32,
+    pub(crate) parent: u64,
+    pub(crate) start_ticks: u64,
+    pub(crate) flags: u8,
+    pub(crate) epoch: u8,
+}
+
+static TABLE: [AtomicPtr<Slot>; SEGMENTS] =
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; SEGMENTS];
+
+#[inline(always)]
+fn slot(index: u32) -> Option<&'static Slot> {
+    let segment = TABLE.get((index / SEGMENT_SLOTS) as usize)?.load(Ordering::Acquire);
+    if segment.is_null() {
+        return None;
+    }
+    // SAFETY: a segment holds `SEGMENT_SLOTS` slots and is never unmapped.
+    Some(unsafe { &*segment.add((index % SEGMENT_SLOTS) as usize) })
+}
+
+#[inline(always)]
+fn split(handle: u64) -> (u64, u32) {
+    (handle >> INDEX_BITS, (handle & ((1 << INDEX_BITS) - 1)) as u32)
+}
+
+/// Takes a slot for a new span with one reference, and returns its handle.
+#[inline(always)]
+pub(crate) fn open(free: &FreeSlots, generation: u64, facts: &SpanFacts) -> u64 {
+    let Some(index) = free.take() else { return DISABLED };
+    let Some(slot) = slot(index) else { return DISABLED };
+    // Relaxed: published by the Release below.
+    slot.span_id.store(facts.span_id, Ordering::Relaxed);
+    slot.trace_high.store((facts.trace_id >> 64) as u64, Ordering::Relaxed);
+    slot.trace_low.store(facts.trace_id as u64, Ordering::Relaxed);
+    let callsite_sinks = u64::from(facts.callsite) << 32 | u64::from(facts.sinks);
+    slot.callsite_sinks.store(callsite_sinks, Ordering::Relaxed);
+    slot.parent.store(facts.parent, Ordering::Relaxed);
+    slot.start_ticks.store(facts.start_ticks, Ordering::Relaxed);
+    let extra = u64::from(facts.flags) | u64::from(facts.epoch) << 8;
+    slot.extra.store(extra, Ordering::Relaxed);
+    // Release: whoever sees this generation sees the facts.
+    slot.state.store(generation << REFS_BITS | 1, Ordering::Release);
+    generation << INDEX_BITS | u64::from(index)
+}
+
+impl Slot {
+    #[inline(always)]
+    fn facts(&self) -> SpanFacts {
+        let callsite_sinks = self.callsite_sinks.load(Ordering::Relaxed);
+        let extra = self.extra.load(Ordering::Relaxed);
+        SpanFacts {
+            span_id: self.span_id.load(Ordering::Relaxed),
+            trace_id: u128::from(self.trace_high.load(Ordering::Relaxed)) << 64
+                | u128::from(self.trace_low.load(Ordering::Relaxed)),
+            callsite: (callsite_sinks >> 32) as u32,
+            sinks: callsite_sinks as u32,
+            parent: self.parent.load(Ordering::Relaxed),
+            start_ticks: self.start_ticks.load(Ordering::Relaxed),
+            flags: extra as u8,
+            epoch: (extra >> 8) as u8,
+        }
+    }
+}
+
+/// What the span behind a handle is; `None` for a stale or forged one.
+#[inline(always)]
+pub(crate) fn read(handle: u64) -> Option<SpanFacts> {
+    let (generation, index) = split(handle);
+    let slot = slot(index)?;
+    // Acquire: the facts of this generation or of a later one are visible.
+    let state = slot.state.load(Ordering::Acquire);
+    if state >> REFS_BITS != generation || state & REFS_MASK == 0 {
+        return None;
+    }
+    let facts = slot.facts();
+    // The slot may have changed hands meanwhile if the caller holds no reference. The fence keeps
+    // the second look behind the reads (Boehm, "Can seqlocks get along with programming language
+    // memory models?", 2012).
+    std::sync::atomic::fence(Ordering::Acquire);
+    (slot.state.load(Ordering::Relaxed) >> REFS_BITS == generation).then_some(facts)
+}
+
+/// Takes one more reference; `false` for a stale or forged handle.
+#[inline(always)]
+pub(crate) fn retain(handle: u64) -> bool {
+    let (generation, index) = split(handle);
+    let Some(slot) = slot(index) else { return false };
+    let mut state = slot.state.load(Ordering::Relaxed);
+    loop {
+        let refs = state & REFS_MASK;
+        if state >> REFS_BITS != generation || refs == 0 {
+            return false;
+        }
+        if refs == REFS_MASK {
+            return true; // as many references as fit: the span stays open for good
+        }
+        // Relaxed: the caller holds a reference already, as with `Arc`.
+        match slot.state.compare_exchange_weak(
+            state,
+            state + 1,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return true,
+            Err(seen) => state = seen,
+        }
+    }
+}
+
+/// What giving up a reference led to.
+#[derive(Debug)]
+pub(crate) enum Released {
+    /// Others hold the span open.
+    Open,
+    /// It was the last one: the span is over. Has to be freed.
+    Last(SpanFacts),
+    /// The handle is stale or forged.
+    Stale,
+}
+
+/// Gives up a reference.
+#[inline(always)]
+pub(crate) fn release(handle: u64) -> Released {
+    let (generation, index) = split(handle);
+    let Some(slot) = slot(index) else { return Released::Stale };
+    let mut state = slot.state.load(Ordering::Relaxed);
+    loop {
+        let refs = state & REFS_MASK;
+        if state >> REFS_BITS != generation || refs == 0 {
+            return Released::Stale;
+        }
+        if refs == REFS_MASK {
+            return Released::Open;
+        }
+        // AcqRel: the last one sees everything that the other holders did before they let go.
+        match slot.state.compare_exchange_weak(
+            state,
+            state - 1,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) if refs == 1 => return Released::Last(slot.facts()),
+            Ok(_) => return Released::Open,
+            Err(seen) => state = seen,
+        }
+    }
+}
+
+/// Gives the slot of a span back whose last reference is gone.
+#[inline(always)]
+pub(crate) fn free(free: &FreeSlots, handle: u64) {
+    let (_, index) = split(handle);
+    if let Some(slot) = slot(index) {
+        slot.state.store(0, Ordering::Release);
+        free.put(index);
+    }
+}
+
+/// Leaves the slot of a span that is over to the worker, because its close record found no room.
+#[cold]
+pub(crate) fn leave_to_worker(handle: u64) {
+    let (_, index) = split(handle);
+    if let Some(slot) = slot(index) {
+        slot.extra.fetch_or(LOST_CLOSE, Ordering::Release);
+    }
+}
+
+/// Calls `found` with every span that was left to the worker of this epoch, and frees its slot.
+pub(crate) fn sweep_lost(epoch: u8, mut found: impl FnMut(u64)) {
+    let mut swept = Vec::new();
+    for (segment, base) in TABLE.iter().zip((0..).step_by(SEGMENT_SLOTS as usize)) {
+        if segment.load(Ordering::Acquire).is_null() {
+            break;
+        }
+        for index in base..base + SEGMENT_SLOTS {
+            let Some(slot) = slot(index) else { continue };
+            let extra = slot.extra.load(Ordering::Acquire);
+            let state = slot.state.load(Ordering::Relaxed);
+            if extra & LOST_CLOSE != 0 && state & REFS_MASK == 0 && (extra >> 8) as u8 == epoch {
+                found(slot.span_id.load(Ordering::Relaxed));
+                slot.extra.store(0, Ordering::Relaxed);
+                slot.state.store(0, Ordering::Relaxed);
+                swept.push(index);
+            }
+        }
+    }
+    store().put(&swept);
+}
+
+/// How many free slots a thread takes from the store at a time, and gives back.
+const BATCH: usize = 32;
+
+/// A thread's free slots.
+pub(crate) struct FreeSlots {
+    indices: RefCell<[u32; 2 * BATCH]>,
+    count: Cell<usize>,
+}
+
+impl FreeSlots {
+    pub(crate) fn new() -> Self {
+        Self { indices: RefCell::new([0; 2 * BATCH]), count: Cell::new(0) }
+    }
+
+    #[inline(always)]
+    fn take(&self) -> Option<u32> {
+        if self.count.get() == 0 {
+            self.refill();
+        }
+        let count = self.count.get().checked_sub(1)?;
+        self.count.set(count);
+        self.indices.borrow().get(count).copied()
+    }
+
+    #[inline(always)]
+    fn put(&self, index: u32) {
+        if self.count.get() == 2 * BATCH {
+            self.spill(BATCH);
+        }
+        let count = self.count.get();
+        if let Some(place) = self.indices.borrow_mut().get_mut(count) {
+            *place = index;
+            self.count.set(count + 1);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&self) {
+        let mut indices = self.indices.borrow_mut();
+        self.count.set(store().take(&mut indices[..BATCH]));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn spill(&self, count: usize) {
+        let from = self.count.get().saturating_sub(count);
+        store().put(&self.indices.borrow()[from..self.count.get()]);
+        self.count.set(from);
+    }
+}
+
+impl Drop for FreeSlots {
+    fn drop(&mut self) {
+        self.spill(self.count.get());
+    }
+}
+
+/// The free slots of one segment.
+#[derive(Debug, Default)]
+struct Segment {
+    /// Slots from here on were never used since the segment's pages are fresh.
+    fresh: u32,
+    free: Vec<u16>,
+}
+
+impl Segment {
+    fn free_slots(&self) -> usize {
+        (SEGMENT_SLOTS - self.fresh) as usize + self.free.len()
+    }
+
+    fn take(&mut self) -> Option<u32> {
+        if let Some(offset) = self.free.pop() {
+            return Some(u32::from(offset));
+        }
+        (self.fresh < SEGMENT_SLOTS).then(|| {
+            self.fresh += 1;
+            self.fresh - 1
+        })
+    }
+}
+
+/// The free slots of the process.
+#[derive(Debug, Default)]
+struct Store {
+    segments: Vec<Segment>,
+    with_free: BTreeSet<usize>,
+}
+
+static STORE: Mutex<Store> = Mutex::new(Store { segments: Vec::new(), with_free: BTreeSet::new() });
+
+fn store() -> std::sync::MutexGuard<'static, Store> {
+    STORE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Fills `indices` as far as possible, lowest segments first, and returns how many there are.
+    fn take(&mut self, indices: &mut [u32]) -> usize {
+        for (count, place) in indices.iter_mut().enumerate() {
+            let Some(number) = self.with_free.first().copied().or_else(|| self.grow()) else {
+                return count;
+            };
+            let segment = &mut self.segments[number];
+            let Some(offset) = segment.take() else { return count };
+            if segment.free_slots() == 0 {
+                self.with_free.remove(&number);
+            }
+            *place = number as u32 * SEGMENT_SLOTS + offset;
+        }
+        indices.len()
+    }
+
+    fn put(&mut self, indices: &[u32]) {
+        for index in indices {
+            let number = (index / SEGMENT_SLOTS) as usize;
+            let Some(segment) = self.segments.get_mut(number) else { continue };
+            segment.free.push((index % SEGMENT_SLOTS) as u16);
+            self.with_free.insert(number);
+            // One free segment is kept warm: a burst at a boundary would give it back every time.
+            if segment.free_slots() == SEGMENT_SLOTS as usize && number > 0 {
+                *segment = Segment::default();
+                give_back_pages(TABLE[number].load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) -> Option<usize> {
+        let number = self.segments.len();
+        let entry = TABLE.get(number)?;
+        // Release: the zeroed slots are visible to whoever finds the segment.
+        entry.store(map_segment()?, Ordering::Release);
+        self.segments.push(Segment::default());
+        self.with_free.insert(number);
+        Some(number)
+    }
+}
+
+const SEGMENT_BYTES: usize = SEGMENT_SLOTS as usize * size_of::<Slot>();
+
+#[cfg(unix)]
+fn map_segment() -> Option<*mut Slot> {
+    // SAFETY: a new anonymous mapping touches nothing that exists.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            SEGMENT_BYTES,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    (memory != libc::MAP_FAILED).then_some(memory.cast())
+}
+
+#[cfg(unix)]
+fn give_back_pages(segment: *mut Slot) {
+    // SAFETY: the segment is one of `map_segment`'s mappings, and no live span is in it. Readers
+    // with stale handles see zeros, which match no handle. Elsewhere than on Linux the pages may
+    // keep their content, in which the freed slots' states are 0 already.
+    unsafe { libc::madvise(segment.cast(), SEGMENT_BYTES, libc::MADV_DONTNEED) };
+}
+
+#[cfg(not(unix))]
+fn map_segment() -> Option<*mut Slot> {
+    let layout = std::alloc::Layout::array::<Slot>(SEGMENT_SLOTS as usize).ok()?;
+    // SAFETY: the layout's size is not zero.
+    let memory = unsafe { std::alloc::alloc_zeroed(layout) };
+    (!memory.is_null()).then_some(memory.cast())
+}
+
+#[cfg(not(unix))]
+fn give_back_pages(_: *mut Slot) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(span_id: u64) -> SpanFacts {
+        SpanFacts {
+            span_id,
+            trace_id: u128::from(span_id) << 70 | 3,
+            callsite: 9,
+            sinks: 5,
+            parent: 0,
+            start_ticks: 77,
+            flags: 1,
+            epoch: 2,
+        }
+    }
+
+    #[test]
+    fn slot_is_64_bytes() {
+        assert_eq!(size_of::<Slot>(), 64);
+    }
+
+    #[test]
+    fn facts_are_read_until_the_last_reference_is_gone() {
+        let free_slots = FreeSlots::new();
+        let handle = open(&free_slots, 71, &facts(5));
+        assert_eq!(read(handle), Some(facts(5)));
+        assert!(retain(handle));
+        assert!(matches!(release(handle), Released::Open));
+        let Released::Last(last) = release(handle) else { panic!("not the last") };
+        assert_eq!(last, facts(5));
+        free(&free_slots, handle);
+        assert_eq!(read(handle), None);
+        assert!(!retain(handle));
+        assert!(matches!(release(handle), Released::Stale));
+    }
+
+    #[test]
+    fn stale_handle_does_not_match_the_slots_next_span() {
+        let free_slots = FreeSlots::new();
+        let stale = open(&free_slots, 81, &facts(1));
+        assert!(matches!(release(stale), Released::Last(_)));
+        free(&free_slots, stale);
+        let next = open(&free_slots, 82, &facts(2));
+        assert_eq!(split(stale).1, split(next).1, "the slot is used again");
+        assert_eq!(read(stale), None);
+        assert!(matches!(release(stale), Released::Stale));
+        assert_eq!(read(next), Some(facts(2)));
+        assert!(matches!(release(next), Released::Last(_)));
+        free(&free_slots, next);
+    }
+
+    #[test]
+    fn forged_handles_match_nothing() {
+        for handle in [1, 0xFFFF_FFFF, DISABLED, 1 << 63, DISABLED - 1] {
+            assert_eq!(read(handle), None);
+            assert!(!retain(handle));
+            assert!(matches!(release(handle), Released::Stale));
+        }
+    }
+}

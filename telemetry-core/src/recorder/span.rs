@@ -1,0 +1,272 @@
+//! The life of a span at the call site: new, record, enter, exit, clone, close.
+//!
+//! # Invariants
+//!
+//! - A parent stays open until its last child closes: a child holds a reference to its parent.
+//! - Closing a long chain of spans is a loop, not a recursion.
+//! - One unit is counted per finished span, at its close: delivered by the worker, or lost here.
+
+use super::slots::{self, Released, SpanFacts};
+use super::{INHERITED_FLAGS, decision, emit, with_intake};
+use crate::clock;
+use crate::ledger::{Cause, Signal};
+use crate::local::{self, Current, Local, STACK_MAX};
+use crate::record::{Header, Kind, Writer};
+use crate::router;
+use std::sync::atomic::Ordering;
+use tracing_core::Metadata;
+use tracing_core::span::{Attributes, Record};
+
+/// The span behind a handle, as a current span.
+#[inline]
+pub(crate) fn current_of(handle: u64) -> Option<Current> {
+    slots::read(handle).map(|facts| Current {
+        handle,
+        span_id: facts.span_id,
+        trace_id: facts.trace_id,
+        flags: facts.flags & INHERITED_FLAGS,
+    })
+}
+
+#[cold]
+fn stale(local: &Local, handle: u64) {
+    if handle != slots::DISABLED {
+        with_intake(local, |intake| {
+            intake.oddities.stale_spans.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Opens a span and returns its handle.
+#[inline]
+pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
+    let metadata = attributes.metadata();
+    let callsite = match crate::callsite::find(metadata) {
+        Some(callsite) => callsite,
+        None => router::register(metadata),
+    };
+    let opened = local::with(|local| {
+        let decision = decision(local, callsite);
+        if decision.sinks == 0 {
+            return slots::DISABLED;
+        }
+        let parent = parent(local, attributes);
+        let number = generation(local);
+        let (trace_id, flags) = if parent.handle == 0 {
+            let trace_id = local.ids.trace_id();
+            (trace_id, router::sample(trace_id, callsite))
+        } else {
+            (parent.trace_id, parent.flags)
+        };
+        let ticks = clock::ticks();
+        let facts = SpanFacts {
+            span_id: local.ids.span_id(number),
+            trace_id,
+            callsite: callsite.id(),
+            sinks: decision.sinks,
+            // No reference, no obligation to give it back: the parent may have closed meanwhile.
+            parent: if slots::retain(parent.handle) { parent.handle } else { 0 },
+            start_ticks: ticks,
+            flags,
+            epoch: decision.epoch,
+        };
+        let handle = slots::open(&local.free_slots, number & slots::GENERATION_MASK, &facts);
+        if handle == slots::DISABLED {
+            return no_slot(local, &facts);
+        }
+        let header = header(Kind::SpanStart, &facts, ticks);
+        // A start that finds no room is found out at the close, as `start_lost`.
+        let _ = emit(local, &header, |writer| {
+            writer.leading_u64(parent.span_id);
+            attributes.record(writer);
+        });
+        handle
+    });
+    opened.unwrap_or(slots::DISABLED)
+}
+
+/// More live spans than there are slots: the span is not recorded.
+#[cold]
+fn no_slot(local: &Local, facts: &SpanFacts) -> u64 {
+    with_intake(local, |intake| {
+        if router::is_exported(facts.flags) {
+            intake.lost(facts.epoch, facts.sinks, Signal::Span, Cause::StartLost);
+        }
+    });
+    if facts.parent != 0 {
+        close(facts.parent);
+    }
+    slots::DISABLED
+}
+
+/// A number whose generation is not 0, which would match empty slots.
+#[inline(always)]
+fn generation(local: &Local) -> u64 {
+    loop {
+        let number = local.ids.number();
+        if number & slots::GENERATION_MASK != 0 {
+            return number;
+        }
+    }
+}
+
+#[inline(always)]
+fn parent(local: &Local, attributes: &Attributes<'_>) -> Current {
+    if attributes.is_contextual() {
+        return local.current.get();
+    }
+    let Some(id) = attributes.parent() else { return Current::default() };
+    current_of(id.into_u64()).unwrap_or_else(|| {
+        stale(local, id.into_u64());
+        Current::default()
+    })
+}
+
+#[inline(always)]
+fn header(kind: Kind, facts: &SpanFacts, ticks: u64) -> Header {
+    Header {
+        kind,
+        flags: facts.flags,
+        epoch: facts.epoch,
+        callsite: facts.callsite,
+        sinks: facts.sinks,
+        ticks,
+        trace_id: facts.trace_id,
+        span_id: facts.span_id,
+    }
+}
+
+/// Gives a span further attributes.
+pub(crate) fn record(handle: u64, values: &Record<'_>) {
+    update(handle, Kind::SpanRecord, |writer| values.record(writer));
+}
+
+/// Links a span to another one that it follows from.
+pub(crate) fn follows_from(handle: u64, other: u64) {
+    let Some(other) = slots::read(other) else { return };
+    update(handle, Kind::FollowsFrom, |writer| {
+        writer.leading_u64((other.trace_id >> 64) as u64);
+        writer.leading_u64(other.trace_id as u64);
+        writer.leading_u64(other.span_id);
+    });
+}
+
+fn update(handle: u64, kind: Kind, write: impl FnOnce(&mut Writer<'_>)) {
+    local::with(|local| {
+        let Some(facts) = slots::read(handle) else { return stale(local, handle) };
+        let header = header(kind, &facts, clock::ticks());
+        if emit(local, &header, write).is_err() {
+            with_intake(local, |intake| {
+                intake.oddities.span_updates_lost.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    });
+}
+
+/// Makes a span the thread's current one.
+#[inline]
+pub(crate) fn enter(handle: u64) {
+    local::with(|local| {
+        let Some(current) = current_of(handle) else {
+            // The exit that belongs to it must find its place.
+            return push(local, Current { handle, ..local.current.get() });
+        };
+        push(local, current);
+    });
+}
+
+#[inline(always)]
+fn push(local: &Local, current: Current) {
+    let Ok(mut stack) = local.stack.try_borrow_mut() else { return };
+    if stack.len() >= STACK_MAX {
+        local.overflow.set(local.overflow.get() + 1);
+        return;
+    }
+    stack.push(local.current.get());
+    local.set_current(current);
+}
+
+/// Makes the span before this one the thread's current one again.
+#[inline]
+pub(crate) fn exit(handle: u64) {
+    local::with(|local| {
+        if local.overflow.get() > 0 {
+            local.overflow.set(local.overflow.get() - 1);
+            return;
+        }
+        let Ok(mut stack) = local.stack.try_borrow_mut() else { return };
+        if local.current.get().handle == handle {
+            local.set_current(stack.pop().unwrap_or_default());
+        } else if let Some(at) = stack.iter().rposition(|entry| entry.handle == handle) {
+            // Out of order: the span is left, those entered after it stay.
+            stack.remove(at);
+        }
+    });
+}
+
+/// Takes one more reference to a span.
+#[inline]
+pub(crate) fn retain(handle: u64) {
+    if !slots::retain(handle) {
+        local::with(|local| stale(local, handle));
+    }
+}
+
+/// Gives up a reference; `true` when the span is over by that.
+#[inline]
+pub(crate) fn close(handle: u64) -> bool {
+    local::with(|local| {
+        let mut closed = false;
+        let mut next = handle;
+        loop {
+            match slots::release(next) {
+                Released::Open => return closed,
+                Released::Stale => {
+                    stale(local, next);
+                    return closed;
+                }
+                Released::Last(facts) => {
+                    finish(local, next, &facts);
+                    closed |= next == handle;
+                    if facts.parent == 0 {
+                        return closed;
+                    }
+                    next = facts.parent;
+                }
+            }
+        }
+    })
+    .unwrap_or(false)
+}
+
+#[inline(always)]
+fn finish(local: &Local, handle: u64, facts: &SpanFacts) {
+    let header = header(Kind::SpanClose, facts, clock::ticks());
+    match emit(local, &header, |_| {}) {
+        Ok(()) => slots::free(&local.free_slots, handle),
+        Err(cause) => lost_close(local, handle, facts, cause),
+    }
+}
+
+/// A close that found no room: counted here; the worker forgets the span when it finds the slot.
+#[cold]
+#[inline(never)]
+fn lost_close(local: &Local, handle: u64, facts: &SpanFacts, cause: Cause) {
+    slots::leave_to_worker(handle);
+    with_intake(local, |intake| {
+        if router::is_exported(facts.flags) {
+            intake.lost(facts.epoch, facts.sinks, Signal::Span, cause);
+        }
+        intake.oddities.lost_closes.fetch_add(1, Ordering::Release);
+    });
+}
+
+/// The thread's current span: handle and metadata.
+pub(crate) fn current() -> Option<(u64, &'static Metadata<'static>)> {
+    local::with(|local| {
+        let handle = local.current.get().handle;
+        let facts = slots::read(handle)?;
+        Some((handle, crate::callsite::by_id(facts.callsite)?.metadata()?))
+    })
+    .flatten()
+}

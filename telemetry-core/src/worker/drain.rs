@@ -1,0 +1,304 @@
+//! Reads the threads' buffers, oldest record first, and fills a batch.
+//!
+//! # Invariants
+//!
+//! - Records of one thread keep their order; those of several are merged by ticks.
+//! - A record that names a span whose start was not read yet holds its thread's buffer back for
+//!   one round: the start was committed before the span's handle reached that thread, so the next
+//!   round reads it, or it was lost.
+//! - A record that is not delivered is counted here: `start_lost`, `shutdown_timeout`.
+
+use super::spans::Spans;
+use crate::batch::{Builder, NO_SPAN};
+use crate::chunk::{Consumer, Shared};
+use crate::intake::{Intake, Ledger};
+use crate::ledger::{Cause, Signal};
+use crate::record::{Kind, RawRecord, flag};
+use crate::router;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+
+/// How many ids of lost spans are remembered, so that they hold nothing back again.
+const LOST_MAX: usize = 4096;
+
+/// What becomes of the records that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// They go into batches.
+    Deliver,
+    /// The deadline of the shutdown is over: they are counted.
+    Count,
+}
+
+/// A buffer, and the unknown span that holds it back.
+#[derive(Debug)]
+struct Buffer {
+    shared: Arc<Shared>,
+    held_back_by: u64,
+}
+
+/// What a round has read.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Round {
+    pub(super) records: usize,
+    /// Some buffer was held back, or the batch was full: there is more to read.
+    pub(super) more: bool,
+}
+
+/// Reads buffers; owned by the worker.
+#[derive(Debug)]
+pub(super) struct Drain {
+    intake: Arc<Intake>,
+    ledger: Arc<Ledger>,
+    buffers: Vec<Buffer>,
+    version: u64,
+    pub(super) spans: Spans,
+    lost: HashSet<u64>,
+    lost_closes: u64,
+}
+
+impl Drain {
+    pub(super) fn new(intake: Arc<Intake>, ledger: Arc<Ledger>) -> Self {
+        Self {
+            intake,
+            ledger,
+            buffers: Vec::new(),
+            version: u64::MAX,
+            spans: Spans::default(),
+            lost: HashSet::new(),
+            lost_closes: 0,
+        }
+    }
+
+    /// The positions that a flush has to reach: per buffer, how many records it has committed.
+    pub(super) fn targets(&mut self) -> Vec<(Arc<Shared>, u64)> {
+        self.refresh();
+        self.buffers
+            .iter()
+            .map(|buffer| (Arc::clone(&buffer.shared), buffer.shared.consumer().committed()))
+            .collect()
+    }
+
+    /// Is there nothing to read?
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.refresh();
+        self.buffers.iter().all(|buffer| buffer.shared.consumer().peek().is_none())
+    }
+
+    fn refresh(&mut self) {
+        let version = self.intake.version();
+        if version == self.version {
+            return;
+        }
+        self.version = version;
+        let known = std::mem::take(&mut self.buffers);
+        let mut held_back: std::collections::HashMap<*const Shared, u64> =
+            known.iter().map(|buffer| (Arc::as_ptr(&buffer.shared), buffer.held_back_by)).collect();
+        let buffer = |shared: Arc<Shared>| Buffer {
+            held_back_by: held_back.remove(&Arc::as_ptr(&shared)).unwrap_or_default(),
+            shared,
+        };
+        self.buffers = self.intake.buffers().into_iter().map(buffer).collect();
+    }
+
+    /// Reads what is there, until the batch is full.
+    pub(super) fn round(&mut self, builder: &mut Builder, mode: Mode) -> Round {
+        self.refresh();
+        self.spans.begin_batch();
+        let buffers = std::mem::take(&mut self.buffers);
+        let mut round = Round::default();
+        let mut done = Vec::new();
+        {
+            let mut sources = Vec::new();
+            for (index, buffer) in buffers.iter().enumerate() {
+                // Before the look into the buffer: what a thread that is gone had committed is
+                // then visible.
+                let closed = buffer.shared.is_closed();
+                let mut consumer = buffer.shared.consumer();
+                if let Some(record) = consumer.peek() {
+                    let ticks = record.ticks();
+                    sources.push(Source { consumer, ticks, index, held_back: 0 });
+                } else if closed {
+                    done.push(Arc::clone(&buffer.shared));
+                }
+            }
+            for source in &mut sources {
+                source.held_back = buffers[source.index].held_back_by;
+            }
+            self.merge(&mut sources, builder, mode, &mut round);
+            self.buffers = Vec::new();
+            let held: Vec<(usize, u64)> =
+                sources.iter().map(|source| (source.index, source.held_back)).collect();
+            drop(sources);
+            self.buffers = buffers;
+            for (index, held_back_by) in held {
+                self.buffers[index].held_back_by = held_back_by;
+            }
+        }
+        if !done.is_empty() {
+            self.intake.forget(&done);
+        }
+        self.sweep_lost_closes();
+        self.intake.announce_room();
+        round
+    }
+
+    fn merge(
+        &mut self,
+        sources: &mut [Source<'_>],
+        builder: &mut Builder,
+        mode: Mode,
+        round: &mut Round,
+    ) {
+        let mut order: BinaryHeap<Reverse<(u64, usize)>> =
+            sources.iter().enumerate().map(|(n, source)| Reverse((source.ticks, n))).collect();
+        while let Some(Reverse((_, n))) = order.pop() {
+            let until = order.peek().map_or(u64::MAX, |Reverse((ticks, _))| *ticks);
+            match self.read_until(&mut sources[n], until, builder, mode, round) {
+                Stop::Later => order.push(Reverse((sources[n].ticks, n))),
+                Stop::Empty => {}
+                Stop::HeldBack => round.more = true,
+                Stop::Full => {
+                    round.more = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads one buffer while its records are the oldest of all.
+    fn read_until(
+        &mut self,
+        source: &mut Source<'_>,
+        until: u64,
+        builder: &mut Builder,
+        mode: Mode,
+        round: &mut Round,
+    ) -> Stop {
+        while let Some(record) = source.consumer.peek() {
+            source.ticks = record.ticks();
+            if source.ticks > until {
+                return Stop::Later;
+            }
+            if self.must_wait(record, source.held_back) {
+                source.held_back = record.span_id();
+                return Stop::HeldBack;
+            }
+            source.held_back = 0;
+            let length = record.bytes().len();
+            self.read(record, builder, mode);
+            source.consumer.take(length);
+            round.records += 1;
+            if builder.is_full() {
+                return Stop::Full;
+            }
+        }
+        Stop::Empty
+    }
+
+    /// Does the record name a span whose start may still come?
+    #[inline]
+    fn must_wait(&mut self, record: RawRecord<'_>, held_back_by: u64) -> bool {
+        let span_id = record.span_id();
+        if span_id == 0
+            || record.kind() == Some(Kind::SpanStart)
+            || self.spans.contains(span_id)
+            || self.lost.contains(&span_id)
+        {
+            return false;
+        }
+        if held_back_by != span_id && record.epoch() == self.ledger.epoch {
+            return true;
+        }
+        if self.lost.len() >= LOST_MAX {
+            self.lost.clear();
+        }
+        self.lost.insert(span_id);
+        false
+    }
+
+    #[inline]
+    fn read(&mut self, record: RawRecord<'_>, builder: &mut Builder, mode: Mode) {
+        if record.epoch() != self.ledger.epoch {
+            return; // taken under a pipeline that is gone, and reported there if it was in time
+        }
+        if record.flags() & flag::CUT != 0 {
+            self.intake.oddities.cut.fetch_add(1, Ordering::Relaxed);
+        }
+        match record.kind() {
+            Some(Kind::Event) => self.read_event(record, builder, mode),
+            Some(Kind::SpanStart) => {
+                self.spans.start(record, builder.anchor().unix_ns(record.ticks()));
+            }
+            Some(Kind::SpanRecord) => self.spans.record(record),
+            Some(Kind::FollowsFrom) => self.spans.link(record),
+            Some(Kind::SpanClose) => self.read_close(record, builder, mode),
+            None => {}
+        }
+    }
+
+    #[inline]
+    fn read_event(&mut self, record: RawRecord<'_>, builder: &mut Builder, mode: Mode) {
+        let sinks = self.ledger.takers(record.sinks(), Signal::Log);
+        if sinks == 0 {
+            return;
+        }
+        if mode == Mode::Count {
+            return self.ledger.lost(sinks, Signal::Log, Cause::ShutdownTimeout);
+        }
+        let span = match record.span_id() {
+            0 => NO_SPAN,
+            span_id => self.spans.section_index(span_id, builder),
+        };
+        builder.push(record, span, sinks, Signal::Log);
+    }
+
+    fn read_close(&mut self, record: RawRecord<'_>, builder: &mut Builder, mode: Mode) {
+        let span_id = record.span_id();
+        let sinks = match router::is_exported(record.flags()) {
+            true => self.ledger.takers(record.sinks(), Signal::Span),
+            false => 0,
+        };
+        if !self.spans.contains(span_id) {
+            self.lost.remove(&span_id);
+            return self.ledger.lost(sinks, Signal::Span, Cause::StartLost);
+        }
+        if sinks != 0 && mode == Mode::Count {
+            self.ledger.lost(sinks, Signal::Span, Cause::ShutdownTimeout);
+        } else if sinks != 0 {
+            let span = self.spans.section_index(span_id, builder);
+            builder.push(record, span, sinks, Signal::Span);
+        }
+        self.spans.end(span_id);
+    }
+
+    /// Forgets the spans whose close records found no room.
+    fn sweep_lost_closes(&mut self) {
+        let lost_closes = self.intake.oddities.lost_closes.load(Ordering::Acquire);
+        if lost_closes != self.lost_closes {
+            self.lost_closes = lost_closes;
+            let spans = &mut self.spans;
+            crate::recorder::slots::sweep_lost(self.ledger.epoch, |span_id| {
+                spans.end(span_id);
+            });
+        }
+    }
+}
+
+/// A buffer that has something to read.
+struct Source<'a> {
+    consumer: MutexGuard<'a, Consumer>,
+    ticks: u64,
+    index: usize,
+    held_back: u64,
+}
+
+/// Why the reading of a buffer stopped.
+enum Stop {
+    Empty,
+    Later,
+    HeldBack,
+    Full,
+}

@@ -1,0 +1,255 @@
+//! The one thread that reads all buffers, joins spans, and hands batches to the exporters.
+//!
+//! # Invariants
+//!
+//! - No user code runs on it: exporters have threads of their own.
+//! - It never waits for one exporter longer than that exporter's patience.
+//! - From a record's commit to its exporter's queue it takes at most two intervals while there is
+//!   room; with nothing to do it sleeps up to a second at a time.
+
+mod drain;
+pub(crate) mod flush;
+mod report;
+mod spans;
+
+use crate::batch::Builder;
+use crate::clock::{self, Anchors};
+use crate::export::Signals;
+use crate::intake::{Intake, Ledger};
+use crate::metric::Registry;
+use crate::runner::Sink;
+use drain::{Drain, Mode};
+use flush::Ticket;
+use report::SelfReport;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the worker waits before it looks for records again.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// How many rounds without records it takes before it prepares to sleep.
+const IDLE_ROUNDS: u32 = 5;
+/// The longest sleep.
+const SLEEP: Duration = Duration::from_secs(1);
+
+/// What others ask of the worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Deliver everything committed so far, then let the exporters flush.
+    Flush(Arc<Ticket>),
+    /// Deliver everything, then end.
+    Shutdown(Instant),
+}
+
+/// Where commands wait for the worker.
+#[derive(Debug, Default)]
+pub(crate) struct Commands(Mutex<Vec<Command>>);
+
+impl Commands {
+    pub(crate) fn push(&self, command: Command) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+    }
+
+    fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) sinks: Vec<Arc<Sink>>,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) registry: Registry,
+    /// How often metrics are read, per sink; `None` = never by itself.
+    pub(crate) metric_intervals: Vec<Option<Duration>>,
+    /// Do diagnostics become records of this pipeline? Of the attached one only.
+    pub(crate) takes_diagnostics: bool,
+}
+
+/// The worker's own state.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    parts: Parts,
+    drain: Drain,
+    anchors: Anchors,
+    /// When each sink's next snapshot is due.
+    snapshots_due: Vec<Option<Instant>>,
+    tickets: Vec<Arc<Ticket>>,
+    self_report: SelfReport,
+}
+
+/// Should the worker go on?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Go,
+    End,
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let now = clock::now();
+        Self {
+            drain: Drain::new(Arc::clone(&parts.intake), Arc::clone(&parts.ledger)),
+            anchors: Anchors::new(),
+            snapshots_due: parts
+                .metric_intervals
+                .iter()
+                .map(|interval| interval.and_then(|interval| now.checked_add(interval)))
+                .collect(),
+            tickets: Vec::new(),
+            self_report: SelfReport::new(now),
+            parts,
+        }
+    }
+
+    /// Runs until it is told to end.
+    pub(crate) fn run(mut self) {
+        crate::local::mark_own_thread();
+        self.parts.intake.waker.set_thread(Some(std::thread::current()));
+        let mut idle_rounds = 0;
+        loop {
+            for command in self.parts.commands.take() {
+                if self.obey(command) == Next::End {
+                    self.parts.intake.waker.set_thread(None);
+                    self.tickets.iter().for_each(|ticket| ticket.expire());
+                    return;
+                }
+            }
+            let round = self.round(Mode::Deliver);
+            self.tend();
+            if round.records > 0 || round.more {
+                idle_rounds = 0;
+                if !round.more {
+                    std::thread::park_timeout(INTERVAL);
+                }
+                continue;
+            }
+            idle_rounds += 1;
+            if idle_rounds <= IDLE_ROUNDS {
+                std::thread::park_timeout(INTERVAL);
+            } else {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Reads one batch and hands it out.
+    fn round(&mut self, mode: Mode) -> drain::Round {
+        let mut builder = Builder::new(self.parts.sinks.len(), self.anchors.current());
+        let round = self.drain.round(&mut builder, mode);
+        if self.parts.takes_diagnostics {
+            report::write_diagnostics(&mut builder, &self.parts.ledger);
+        }
+        if !builder.is_empty() {
+            let content = Arc::new(builder.finish());
+            for sink in &self.parts.sinks {
+                sink.take_batch(&content);
+            }
+        }
+        if round.more && round.records == 0 {
+            // A buffer is held back: the thread that owes the start may need the core.
+            std::thread::yield_now();
+        }
+        round
+    }
+
+    fn sleep(&self) {
+        let waker = &self.parts.intake.waker;
+        waker.prepare_to_sleep();
+        std::thread::park_timeout(INTERVAL);
+        let has_records =
+            self.parts.intake.buffers().iter().any(|shared| shared.consumer().peek().is_some());
+        if waker.may_sleep() && !has_records {
+            std::thread::park_timeout(self.longest_sleep());
+        }
+        waker.awake();
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        let now = clock::now();
+        let dues = self.snapshots_due.iter().flatten().copied();
+        let tickets = self.tickets.iter().map(|ticket| ticket.deadline);
+        dues.chain(tickets)
+            .map(|due| due.saturating_duration_since(now))
+            .min()
+            .map_or(SLEEP, |due| due.min(SLEEP))
+    }
+
+    /// What is due by the clock: snapshots, expired tickets, reports about ourselves.
+    fn tend(&mut self) {
+        if self.tickets.is_empty() && self.snapshots_due.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        self.tickets.retain(|ticket| {
+            if ticket.deadline <= now {
+                ticket.expire();
+            }
+            ticket.deadline > now
+        });
+        if self.snapshots_due.iter().flatten().any(|due| *due <= now) {
+            self.snapshot(|due| due.is_some_and(|due| due <= now), now);
+        }
+        self.self_report.tend(&self.parts, now);
+    }
+
+    /// Reads all metrics and gives them to the sinks whose due time `wanted` accepts.
+    fn snapshot(&mut self, wanted: impl Fn(Option<Instant>) -> bool, now: Instant) {
+        report::publish(&self.parts, self.drain.spans.len());
+        let snapshot = Arc::new(self.parts.registry.snapshot(clock::unix_ns()));
+        for (n, sink) in self.parts.sinks.iter().enumerate() {
+            let Some(due) = self.snapshots_due.get_mut(n) else { continue };
+            if !sink.signals.contains(Signals::METRICS) || !wanted(*due) {
+                continue;
+            }
+            sink.take_snapshot(&snapshot);
+            let interval = self.parts.metric_intervals.get(n).copied().flatten();
+            *due = interval.and_then(|interval| now.checked_add(interval));
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Next {
+        match command {
+            Command::Flush(ticket) => {
+                self.drain_to_now(ticket.deadline, Mode::Deliver);
+                self.snapshot(|due| due.is_some(), clock::now());
+                for sink in &self.parts.sinks {
+                    sink.flush(Arc::clone(&ticket));
+                }
+                ticket.pass(); // the worker's own part
+                self.tickets.push(ticket);
+                Next::Go
+            }
+            Command::Shutdown(deadline) => {
+                self.drain_to_now(deadline, Mode::Count);
+                self.snapshot(|due| due.is_some(), clock::now());
+                for sink in &self.parts.sinks {
+                    sink.shutdown(deadline);
+                }
+                Next::End
+            }
+        }
+    }
+
+    /// Reads everything committed before now; what is left at the deadline is left alone, or
+    /// counted in `after_deadline`'s mode `Count`.
+    fn drain_to_now(&mut self, deadline: Instant, after_deadline: Mode) {
+        let targets = self.drain.targets();
+        let is_behind =
+            || targets.iter().any(|(shared, target)| shared.consumer().taken() < *target);
+        while is_behind() {
+            let mode = if clock::now() < deadline { Mode::Deliver } else { after_deadline };
+            if mode == Mode::Deliver && clock::now() >= deadline {
+                return;
+            }
+            self.round(mode);
+        }
+    }
+}
+
+/// Starts a worker's thread.
+pub(crate) fn spawn(worker: Worker) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("telemetry-worker".to_owned()).spawn(|| worker.run())
+}

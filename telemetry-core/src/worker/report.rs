@@ -1,0 +1,144 @@
+//! What the pipeline tells of itself: `otel.sdk.*` metrics, and a diagnostic while loss lasts.
+//!
+//! # Invariants
+//!
+//! - The metrics are set from the ledger, so they are as exact as it is.
+//! - Loss is reported by cause at most every ten seconds while it lasts, and once when it ends.
+
+use super::Parts;
+use crate::batch::{Builder, NO_SPAN};
+use crate::clock;
+use crate::diagnostics;
+use crate::intake::Ledger;
+use crate::ledger::{Cause, Signal};
+use crate::level::Level;
+use crate::metric::{Labels, Observation};
+use crate::record::{Header, Kind, RawRecord, Writer};
+use crate::router;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// What was reported last.
+#[derive(Debug)]
+pub(super) struct SelfReport {
+    due: Instant,
+    lost: BTreeMap<(usize, Cause), u64>,
+    losing: bool,
+}
+
+impl SelfReport {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { due: now, lost: BTreeMap::new(), losing: false }
+    }
+
+    /// Reports what was lost since the last time, if it is time.
+    pub(super) fn tend(&mut self, parts: &Parts, now: Instant) {
+        if now < self.due {
+            return;
+        }
+        self.due = now + PERIOD;
+        let mut losses = Vec::new();
+        for (n, sink) in parts.sinks.iter().enumerate() {
+            let report = sink.ledger().read(&sink.name);
+            for cause in Cause::ALL {
+                let total: u64 = Signal::ALL
+                    .iter()
+                    .map(|signal| report.counts(*signal).dropped_for(cause))
+                    .sum();
+                let before = self.lost.insert((n, cause), total).unwrap_or_default();
+                if total > before {
+                    losses.push(format!(
+                        "{} of `{}` ({})",
+                        total - before,
+                        sink.name,
+                        cause.as_str()
+                    ));
+                }
+            }
+        }
+        if !losses.is_empty() {
+            let text = format!("lost in the last 10 s: {}", losses.join(", "));
+            diagnostics::report("pipeline.loss", Level::Warn, text);
+        } else if self.losing {
+            let total: u64 = self.lost.values().sum();
+            let text = format!("loss has ended: {total} lost since the start");
+            diagnostics::report("pipeline.recovered", Level::Warn, text);
+        }
+        self.losing = !losses.is_empty();
+    }
+}
+
+/// Puts what the pipeline has to say of itself into the batch, as events of target `telemetry`.
+pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger) {
+    for diagnostic in diagnostics::take_waiting() {
+        let decision = router::decide_event("telemetry", diagnostic.level);
+        let sinks = ledger.takers(decision.sinks, Signal::Log);
+        if sinks == 0 || decision.epoch != ledger.epoch {
+            continue;
+        }
+        let header = Header {
+            kind: Kind::Event,
+            flags: 0,
+            epoch: decision.epoch,
+            callsite: crate::bridge::log::callsite(diagnostic.level).id(),
+            sinks,
+            ticks: clock::ticks(),
+            trace_id: 0,
+            span_id: 0,
+        };
+        let record = Writer::to_vec(&header, |writer| {
+            writer.origin("telemetry", "", "", 0);
+            writer.str(0, &diagnostic.text);
+            writer.inline("cause", &diagnostic.cause);
+        });
+        if let Some(record) = RawRecord::first(&record) {
+            builder.push(record, NO_SPAN, sinks, Signal::Log);
+        }
+    }
+}
+
+/// Sets the `otel.sdk.*` metrics (OpenTelemetry semantic conventions 1.44, SDK metrics).
+pub(super) fn publish(parts: &Parts, open_spans: usize) {
+    let registry = &parts.registry;
+    let names = [
+        (Signal::Log, "otel.sdk.exporter.log.exported", "otel.sdk.exporter.log.inflight"),
+        (Signal::Span, "otel.sdk.exporter.span.exported", "otel.sdk.exporter.span.inflight"),
+        (
+            Signal::Metric,
+            "otel.sdk.exporter.metric_data_point.exported",
+            "otel.sdk.exporter.metric_data_point.inflight",
+        ),
+    ];
+    registry.describe("otel.sdk.span.live", "{span}", "Spans that are open");
+    let live = Observation::UpDownCounter(open_spans as i64);
+    registry.observe("otel.sdk.span.live", &Labels::from(()), live);
+    for sink in &parts.sinks {
+        let report = sink.ledger().read(&sink.name);
+        let component = || {
+            Labels::from([("otel.component.name", sink.name.clone())])
+                .with("otel.component.type", sink.name.clone())
+        };
+        for (signal, exported, inflight) in names {
+            let counts = report.counts(signal);
+            if counts.emitted == 0 {
+                continue;
+            }
+            let unit = match signal {
+                Signal::Log => "{log_record}",
+                Signal::Span => "{span}",
+                Signal::Metric => "{data_point}",
+            };
+            registry.describe(exported, unit, "Units whose export has ended, by outcome");
+            registry.describe(inflight, unit, "Units that are queued or under way");
+            registry.observe(exported, &component(), Observation::Counter(counts.delivered));
+            for (cause, count) in &counts.dropped {
+                let labels = component().with("error.type", cause.as_str());
+                registry.observe(exported, &labels, Observation::Counter(*count));
+            }
+            let pending = i64::try_from(counts.pending).unwrap_or(i64::MAX);
+            registry.observe(inflight, &component(), Observation::UpDownCounter(pending));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Claims about the pipeline as its users see it.
+
+mod spans;
