@@ -7,10 +7,10 @@
 //! - One unit is counted per finished span, at its close: delivered by the worker, or lost here.
 
 use super::slots::{self, Released, SpanFacts};
-use super::{INHERITED_FLAGS, decision, emit, with_intake};
+use super::{decision, emit, emit_header, with_intake};
 use crate::clock;
 use crate::ledger::{Cause, Signal};
-use crate::local::{self, Current, Local, STACK_MAX};
+use crate::local::{self, Current, Local};
 use crate::record::{Header, Kind, Writer};
 use crate::router;
 use std::sync::atomic::Ordering;
@@ -20,12 +20,7 @@ use tracing_core::span::{Attributes, Record};
 /// The span behind a handle, as a current span.
 #[inline]
 pub(crate) fn current_of(handle: u64) -> Option<Current> {
-    slots::read(handle).map(|facts| Current {
-        handle,
-        span_id: facts.span_id,
-        trace_id: facts.trace_id,
-        flags: facts.flags & INHERITED_FLAGS,
-    })
+    slots::read_current(handle)
 }
 
 #[cold]
@@ -52,27 +47,28 @@ pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
         }
         let parent = parent(local, attributes);
         let number = generation(local);
-        let (trace_id, flags) = if parent.handle == 0 {
-            let trace_id = local.ids.trace_id();
-            (trace_id, router::sample(trace_id, callsite))
+        let (trace_high, trace_low, flags) = if parent.handle == 0 {
+            let (high, low) = local.ids.trace_id();
+            (high, low, router::sample(high, low, callsite))
         } else {
-            (parent.trace_id, parent.flags)
+            (parent.trace_high, parent.trace_low, parent.flags)
         };
         let ticks = clock::ticks();
         let facts = SpanFacts {
             span_id: local.ids.span_id(number),
-            trace_id,
+            trace_high,
+            trace_low,
             callsite: callsite.id(),
             sinks: decision.sinks,
             // No reference, no obligation to give it back: the parent may have closed meanwhile.
-            parent: if slots::retain(parent.handle) { parent.handle } else { 0 },
+            parent: if parent.handle != 0 && slots::retain(parent.handle) { parent.handle } else { 0 },
             start_ticks: ticks,
             flags,
             epoch: decision.epoch,
         };
         let handle = slots::open(&local.free_slots, number & slots::GENERATION_MASK, &facts);
         if handle == slots::DISABLED {
-            return no_slot(local, &facts);
+            return no_slot(local, facts);
         }
         let header = header(Kind::SpanStart, &facts, ticks);
         // A start that finds no room is found out at the close, as `start_lost`.
@@ -87,7 +83,7 @@ pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
 
 /// More live spans than there are slots: the span is not recorded.
 #[cold]
-fn no_slot(local: &Local, facts: &SpanFacts) -> u64 {
+fn no_slot(local: &Local, facts: SpanFacts) -> u64 {
     with_intake(local, |intake| {
         if router::is_exported(facts.flags) {
             intake.lost(facts.epoch, facts.sinks, Signal::Span, Cause::StartLost);
@@ -131,7 +127,8 @@ fn header(kind: Kind, facts: &SpanFacts, ticks: u64) -> Header {
         callsite: facts.callsite,
         sinks: facts.sinks,
         ticks,
-        trace_id: facts.trace_id,
+        trace_high: facts.trace_high,
+        trace_low: facts.trace_low,
         span_id: facts.span_id,
     }
 }
@@ -145,8 +142,8 @@ pub(crate) fn record(handle: u64, values: &Record<'_>) {
 pub(crate) fn follows_from(handle: u64, other: u64) {
     let Some(other) = slots::read(other) else { return };
     update(handle, Kind::FollowsFrom, |writer| {
-        writer.leading_u64((other.trace_id >> 64) as u64);
-        writer.leading_u64(other.trace_id as u64);
+        writer.leading_u64(other.trace_high);
+        writer.leading_u64(other.trace_low);
         writer.leading_u64(other.span_id);
     });
 }
@@ -177,13 +174,11 @@ pub(crate) fn enter(handle: u64) {
 
 #[inline(always)]
 fn push(local: &Local, current: Current) {
-    let Ok(mut stack) = local.stack.try_borrow_mut() else { return };
-    if stack.len() >= STACK_MAX {
+    if local.stack.push(local.current.get()) {
+        local.set_current(current);
+    } else {
         local.overflow.set(local.overflow.get() + 1);
-        return;
     }
-    stack.push(local.current.get());
-    local.set_current(current);
 }
 
 /// Makes the span before this one the thread's current one again.
@@ -194,12 +189,11 @@ pub(crate) fn exit(handle: u64) {
             local.overflow.set(local.overflow.get() - 1);
             return;
         }
-        let Ok(mut stack) = local.stack.try_borrow_mut() else { return };
         if local.current.get().handle == handle {
-            local.set_current(stack.pop().unwrap_or_default());
-        } else if let Some(at) = stack.iter().rposition(|entry| entry.handle == handle) {
+            local.set_current(local.stack.pop().unwrap_or_default());
+        } else {
             // Out of order: the span is left, those entered after it stay.
-            stack.remove(at);
+            local.stack.remove(handle);
         }
     });
 }
@@ -242,16 +236,16 @@ pub(crate) fn close(handle: u64) -> bool {
 #[inline(always)]
 fn finish(local: &Local, handle: u64, facts: &SpanFacts) {
     let header = header(Kind::SpanClose, facts, clock::ticks());
-    match emit(local, &header, |_| {}) {
+    match emit_header(local, &header) {
         Ok(()) => slots::free(&local.free_slots, handle),
-        Err(cause) => lost_close(local, handle, facts, cause),
+        Err(cause) => lost_close(local, handle, *facts, cause),
     }
 }
 
 /// A close that found no room: counted here; the worker forgets the span when it finds the slot.
 #[cold]
 #[inline(never)]
-fn lost_close(local: &Local, handle: u64, facts: &SpanFacts, cause: Cause) {
+fn lost_close(local: &Local, handle: u64, facts: SpanFacts, cause: Cause) {
     slots::leave_to_worker(handle);
     with_intake(local, |intake| {
         if router::is_exported(facts.flags) {
