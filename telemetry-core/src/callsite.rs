@@ -55,6 +55,10 @@ pub(crate) struct Description {
     pub(crate) file: Option<String>,
     pub(crate) line: Option<u32>,
     pub(crate) fields: Vec<String>,
+    /// How many of the fields, from the first, are measurements; of our own events only.
+    pub(crate) measurements: usize,
+    /// Is `name` an event's name in the sense of OpenTelemetry (else it is `tracing`'s)?
+    pub(crate) named: bool,
 }
 
 impl Description {
@@ -68,6 +72,8 @@ impl Description {
             file: metadata.file().map(str::to_owned),
             line: metadata.line(),
             fields: metadata.fields().iter().map(|field| field.name().to_owned()).collect(),
+            measurements: 0,
+            named: false,
         }
     }
 
@@ -138,6 +144,18 @@ impl Callsite {
         &self.description.fields
     }
 
+    /// How many of the fields, from the first, are measurements of an [`event!`](crate::event!);
+    /// the others are metadata.
+    pub fn measurements(&self) -> usize {
+        self.description.measurements
+    }
+
+    /// The name of an [`event!`](crate::event!): low in cardinality, dotted, an event name in the
+    /// sense of OpenTelemetry. `None` for callsites of `tracing` and `log`.
+    pub fn event_name(&self) -> Option<&str> {
+        self.description.named.then_some(self.name())
+    }
+
     /// Metadata for `tracing` callers on this very thread; never for the worker.
     pub(crate) fn metadata(&self) -> Option<&'static Metadata<'static>> {
         self.metadata
@@ -161,6 +179,13 @@ impl Callsite {
 fn bucket(address: usize) -> usize {
     // Metadata statics are 8-aligned and lie close together: spread their low bits.
     (address >> 3).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52 & (BUCKETS - 1)
+}
+
+/// The entry behind a pointer that was taken from one.
+#[inline(always)]
+pub(crate) fn leaked(entry: *mut Callsite) -> Option<&'static Callsite> {
+    // SAFETY: callers keep pointers to entries only, and entries are never freed.
+    unsafe { entry.as_ref() }
 }
 
 /// The entry of a `tracing` callsite, if it is registered.
@@ -303,6 +328,8 @@ mod tests {
             file: None,
             line: None,
             fields: vec!["message".to_owned()],
+            measurements: 0,
+            named: false,
         });
         let found = by_id(callsite.id()).expect("it was registered above");
         assert!(std::ptr::eq(found, callsite));

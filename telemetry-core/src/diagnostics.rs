@@ -35,11 +35,8 @@ struct State {
     least: Option<Level>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State {
-    last: BTreeMap::new(),
-    waiting: VecDeque::new(),
-    least: Some(Level::Info),
-});
+static STATE: Mutex<State> =
+    Mutex::new(State { last: BTreeMap::new(), waiting: VecDeque::new(), least: Some(Level::Info) });
 
 fn state() -> std::sync::MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)

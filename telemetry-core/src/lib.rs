@@ -6,28 +6,31 @@
 #![deny(unsafe_code)]
 
 pub mod bridge;
-#[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
-mod recorder;
 #[expect(unsafe_code, reason = "a thread's state is reached through a raw pointer")]
 mod local;
+mod macros;
+#[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
+mod recorder;
 mod router;
 
+#[expect(unsafe_code, reason = "registers hooks with the C library")]
+pub mod exit;
 pub mod pipeline;
 mod runner;
-mod worker;
 pub mod testing;
+mod worker;
 
 pub mod output;
 
 pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;
+#[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
+mod chunk;
 pub mod export;
 pub mod filter;
 #[expect(unsafe_code, reason = "call sites count in a ledger behind an atomic pointer")]
 mod intake;
-#[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
-mod chunk;
 #[expect(unsafe_code, reason = "writes and reads typed bytes in lent memory")]
 pub mod record;
 
@@ -43,6 +46,9 @@ pub mod time_text;
 mod error;
 mod level;
 mod sync;
+
+#[doc(hidden)]
+pub use macros::Site;
 
 pub use error::Error;
 pub use intake::{Waits, set_async_probe};

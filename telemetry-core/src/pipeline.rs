@@ -97,6 +97,23 @@ impl SinkBuilder {
         self
     }
 
+    /// How often it gets a reading of the metrics; `None` if it takes none.
+    fn reading_interval(&self) -> Option<Duration> {
+        self.exporter.signals().contains(Signals::METRICS).then_some(self.metric_interval)
+    }
+
+    fn into_parts(self, index: usize, ledger: &Arc<Ledger>) -> (Arc<Sink>, Box<dyn Exporter>) {
+        let sink = Sink::new(
+            self.exporter.name().to_owned(),
+            index,
+            self.exporter.signals(),
+            self.on_full,
+            self.queue_bytes,
+            Arc::clone(ledger),
+        );
+        (sink, self.exporter)
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.queue_bytes < QUEUE_BYTES_MIN {
             let right = format!("at least {QUEUE_BYTES_MIN} bytes");
@@ -241,10 +258,11 @@ impl Builder {
         let log = self.log;
         let sampler = self.sampler.clone();
         let intake = Arc::clone(Intake::global());
-        let (pipeline, plan) = self.start(intake, None)?;
+        let (pipeline, plan) = self.start(intake, true)?;
         // From here on the drop of `pipeline` cleans up.
         router::attach(&plan)?;
         router::set_sampler(sampler);
+        crate::exit::watch_forks();
         if log && let Err(error) = crate::bridge::log::install() {
             crate::diagnostics::report("log.bridge", Level::Warn, error.to_string());
         }
@@ -260,7 +278,7 @@ impl Builder {
         self.check()?;
         router::install()?;
         let intake = Arc::new(Intake::new());
-        let (mut pipeline, plan) = self.start(Arc::clone(&intake), None)?;
+        let (mut pipeline, plan) = self.start(Arc::clone(&intake), false)?;
         let scope = Arc::new(Scope { plan, intake });
         router::add_scope(&scope);
         pipeline.scope = Some(Arc::clone(&scope));
@@ -270,21 +288,10 @@ impl Builder {
     fn start(
         self,
         intake: Arc<Intake>,
-        scope: Option<Arc<Scope>>,
+        takes_diagnostics: bool,
     ) -> Result<(Pipeline, Arc<Plan>), Error> {
         let epoch = router::next_epoch();
-        let mask = |signals: Signals| {
-            let takers = self.sinks.iter().enumerate();
-            takers
-                .filter(|(_, sink)| sink.exporter.signals().contains(signals))
-                .fold(0, |mask, (n, _)| mask | 1 << n)
-        };
-        let ledger = Arc::new(Ledger {
-            epoch,
-            log_sinks: mask(Signals::LOGS),
-            span_sinks: mask(Signals::SPANS),
-            sinks: self.sinks.iter().map(|_| SinkLedger::default()).collect(),
-        });
+        let ledger = Arc::new(self.ledger(epoch));
         let plan = Arc::new(Plan {
             epoch,
             sinks: self
@@ -296,57 +303,65 @@ impl Builder {
         intake.configure(self.buffer_bytes, self.waits);
         intake.set_ledger(&ledger);
         let context = Context { resource: Arc::new(self.resource) };
-        let mut pipeline = Pipeline {
+        let metric_intervals: Vec<_> =
+            self.sinks.iter().map(SinkBuilder::reading_interval).collect();
+        let (sinks, exporters): (Vec<_>, Vec<_>) = self
+            .sinks
+            .into_iter()
+            .enumerate()
+            .map(|(index, sink)| sink.into_parts(index, &ledger))
+            .unzip();
+        let commands = Arc::new(Commands::default());
+        let pipeline = Pipeline {
             shared: Arc::new(Shared {
-                sinks: Vec::new(),
-                commands: Arc::default(),
+                sinks: sinks.clone(),
+                commands: Arc::clone(&commands),
                 intake: Arc::clone(&intake),
                 process_id: std::process::id(),
                 ended: AtomicBool::new(false),
             }),
             threads: Mutex::new(Vec::new()),
-            scope,
+            scope: None,
         };
-        let mut sinks = Vec::new();
-        let mut metric_intervals = Vec::new();
-        let mut runners = Vec::new();
-        for (index, builder) in self.sinks.into_iter().enumerate() {
-            let signals = builder.exporter.signals();
-            let takes_metrics = signals.contains(Signals::METRICS);
-            metric_intervals.push(takes_metrics.then_some(builder.metric_interval));
-            let sink = Sink::new(
-                builder.exporter.name().to_owned(),
-                index,
-                signals,
-                builder.on_full,
-                builder.queue_bytes,
-                Arc::clone(&ledger),
-            );
-            runners.push((Arc::clone(&sink), builder.exporter, context.clone()));
-            sinks.push(sink);
-        }
-        let commands = Arc::new(Commands::default());
-        pipeline.shared = Arc::new(Shared {
-            sinks: sinks.clone(),
-            commands: Arc::clone(&commands),
-            intake: Arc::clone(&intake),
-            process_id: std::process::id(),
-            ended: AtomicBool::new(false),
-        });
-        for (sink, exporter, context) in runners {
-            let name = format!("telemetry-{}", sink.name);
+        for (sink, exporter) in sinks.iter().zip(exporters) {
+            let (sink, context) = (Arc::clone(sink), context.clone());
             let thread = std::thread::Builder::new()
-                .name(name)
+                .name(format!("telemetry-{}", sink.name))
                 .spawn(move || sink.run(exporter, &context))
-                .map_err(|error| Error::resource("an exporter's thread cannot be started", error))?;
+                .map_err(|error| {
+                    Error::resource("an exporter's thread cannot be started", error)
+                })?;
             pipeline.add_thread(thread);
         }
         let registry = self.registry;
-        let parts = Parts { intake, ledger, sinks, commands, registry, metric_intervals };
+        let parts = Parts {
+            intake,
+            ledger,
+            sinks,
+            commands,
+            registry,
+            metric_intervals,
+            takes_diagnostics,
+        };
         let worker = worker::spawn(Worker::new(parts))
             .map_err(|error| Error::resource("the worker's thread cannot be started", error))?;
         pipeline.add_thread(worker);
         Ok((pipeline, plan))
+    }
+
+    fn ledger(&self, epoch: u8) -> Ledger {
+        let takers = |signals: Signals| {
+            let sinks = self.sinks.iter().enumerate();
+            sinks
+                .filter(|(_, sink)| sink.exporter.signals().contains(signals))
+                .fold(0, |mask, (n, _)| mask | 1 << n)
+        };
+        Ledger {
+            epoch,
+            log_sinks: takers(Signals::LOGS),
+            span_sinks: takers(Signals::SPANS),
+            sinks: self.sinks.iter().map(|_| SinkLedger::default()).collect(),
+        }
     }
 }
 
@@ -370,7 +385,11 @@ impl Shared {
         let oddities = &self.intake.oddities;
         Report {
             exporters: self.sinks.iter().map(|sink| sink.ledger().read(&sink.name)).collect(),
-            buffered: if self.process_id == std::process::id() { self.intake.buffered() } else { 0 },
+            buffered: if self.process_id == std::process::id() {
+                self.intake.buffered()
+            } else {
+                0
+            },
             blocked: self.intake.blocked(),
             cut: oddities.cut.load(Ordering::Relaxed),
             stale_spans: oddities.stale_spans.load(Ordering::Relaxed),
@@ -514,7 +533,9 @@ impl Pipeline {
 
 fn refuse_own_thread(call: &str) -> Result<(), Error> {
     if local::is_own_thread() {
-        let text = format!("`{call}` was called on one of the pipeline's own threads: it would wait for itself");
+        let text = format!(
+            "`{call}` was called on one of the pipeline's own threads: it would wait for itself"
+        );
         return Err(Error::not_allowed(text));
     }
     Ok(())

@@ -17,7 +17,7 @@ use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
 use crate::record::flag;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use tracing_core::subscriber::Interest;
 use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite};
@@ -189,8 +189,29 @@ pub(crate) fn register_own(description: callsite::Description) -> &'static Calls
     callsite
 }
 
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// The fork's child: nobody reads its buffers, so nothing is wanted any more.
+///
+/// Runs between fork and the child's first line, where only one thread is left: any lock may be
+/// held for good by one that is not there, so none is taken.
+pub(crate) fn turn_off() {
+    FORKED.store(true, Ordering::Release);
+    Intake::turn_off_global();
+    for callsite in callsite::all() {
+        callsite.decide(Decision { epoch: 0, sinks: 0, urgent: false });
+    }
+}
+
+fn is_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
 /// What `tracing` may do with a callsite: never, always, or ask each time.
 pub(crate) fn interest(metadata: &'static Metadata<'static>) -> Interest {
+    if is_forked() {
+        return Interest::never();
+    }
     let callsite = register(metadata);
     if callsite.decision().sinks != 0 {
         return Interest::always();
@@ -206,20 +227,26 @@ fn live_scopes() -> Vec<Arc<Scope>> {
 
 /// Is a callsite wanted by the pipeline that takes this thread's records?
 pub(crate) fn enabled(metadata: &Metadata<'_>) -> bool {
+    if is_forked() {
+        return false;
+    }
     let (target, level) = (metadata.target(), Level::from(*metadata.level()));
     let plan = local::with(|local| {
         local.scope.try_borrow().ok()?.as_ref().map(|scoped| Arc::clone(&scoped.scope.plan))
     });
     let plan = plan.flatten().or_else(|| plans().attached.clone());
     plan.is_some_and(|plan| {
-        plan.sinks.iter().any(|(signals, filter)| {
-            signals != &Signals::METRICS && filter.enabled(target, level)
-        })
+        plan.sinks
+            .iter()
+            .any(|(signals, filter)| signals != &Signals::METRICS && filter.enabled(target, level))
     })
 }
 
 /// What sinks of the attached pipeline (or the thread's scope) want an event without a callsite.
 pub(crate) fn decide_event(target: &str, level: Level) -> Decision {
+    if is_forked() {
+        return Decision { epoch: 0, sinks: 0, urgent: false };
+    }
     let scoped = local::with(|local| {
         let scope = local.scope.try_borrow().ok()?;
         scope.as_ref().map(|scoped| scoped.scope.plan.decide_event(target, level))
@@ -285,19 +312,32 @@ pub(crate) fn is_exported(flags: u8) -> bool {
     flags & flag::SAMPLED != 0
 }
 
+static SCOPES: AtomicUsize = AtomicUsize::new(0);
+
+/// Is there a scoped pipeline, so that the attached one's decision is not the only one?
+#[inline(always)]
+pub(crate) fn has_scopes() -> bool {
+    SCOPES.load(Ordering::Relaxed) != 0
+}
+
 /// Makes a scoped pipeline known, so that the callsites it wants are not silenced.
 pub(crate) fn add_scope(scope: &Arc<Scope>) {
     {
         let mut plans = plans();
         plans.scopes.retain(|scope| scope.strong_count() > 0);
         plans.scopes.push(Arc::downgrade(scope));
+        SCOPES.store(plans.scopes.len(), Ordering::Relaxed);
     }
     rebuild_interest();
 }
 
 /// Forgets a scoped pipeline.
 pub(crate) fn remove_scope(scope: &Arc<Scope>) {
-    plans().scopes.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(scope)));
+    {
+        let mut plans = plans();
+        plans.scopes.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(scope)));
+        SCOPES.store(plans.scopes.len(), Ordering::Relaxed);
+    }
     rebuild_interest();
 }
 

@@ -213,7 +213,8 @@ impl Sink {
                 queue.stalled = true;
                 break;
             };
-            queue = self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue =
+                self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         queue
     }
@@ -295,7 +296,8 @@ impl Sink {
             if left.is_zero() {
                 return false;
             }
-            queue = self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue =
+                self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -322,8 +324,11 @@ impl Sink {
             match queue.items.front().map(due) {
                 Some(Some(due)) if !queue.hurried => {
                     let left = due.saturating_duration_since(now);
-                    queue =
-                        self.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+                    queue = self
+                        .work
+                        .wait_timeout(queue, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
                 }
                 Some(_) => {
                     if let Some(item) = queue.items.pop_front() {
@@ -395,8 +400,7 @@ impl Sink {
             Ok(()) => rest.panics = if rest.is_on() { rest.panics } else { 0 },
             Err(_) => {
                 let rest = rest.begin();
-                let text =
-                    format!("exporter `{}` panicked and rests for {rest:?}", self.name);
+                let text = format!("exporter `{}` panicked and rests for {rest:?}", self.name);
                 diagnostics::report("exporter.panic", Level::Error, text);
             }
         }

@@ -57,7 +57,7 @@ pub(crate) fn set_max_level(level: LevelFilter) {
 }
 
 /// The callsite that stands for all `log` records of a level.
-fn callsite(level: Level) -> &'static Callsite {
+pub(crate) fn callsite(level: Level) -> &'static Callsite {
     static CALLSITES: OnceLock<[&'static Callsite; 5]> = OnceLock::new();
     let callsites = CALLSITES.get_or_init(|| {
         Level::ALL.map(|level| {
@@ -70,6 +70,8 @@ fn callsite(level: Level) -> &'static Callsite {
                 file: None,
                 line: None,
                 fields: vec!["message".to_owned()],
+                measurements: 0,
+                named: false,
             })
         })
     });

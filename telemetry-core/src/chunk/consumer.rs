@@ -26,7 +26,13 @@ pub(crate) struct Shared {
 impl Shared {
     pub(super) fn new(pool: Arc<Pool>, first: NonNull<Chunk>, thread_name: Option<String>) -> Self {
         Self {
-            consumer: Mutex::new(Consumer { pool, chunk: Some(first), read: 0, limit: 0, taken: 0 }),
+            consumer: Mutex::new(Consumer {
+                pool,
+                chunk: Some(first),
+                read: 0,
+                limit: 0,
+                taken: 0,
+            }),
             closed: AtomicBool::new(false),
             current_span: AtomicU64::new(0),
             blocked_ns: AtomicU64::new(0),

@@ -80,7 +80,9 @@ impl Chunk {
                 size,
                 first_record: 0,
                 #[cfg(telemetry_loom)]
-                cells: (0..size.data_bytes() / 8).map(|_| loom::cell::UnsafeCell::new(())).collect(),
+                cells: (0..size.data_bytes() / 8)
+                    .map(|_| loom::cell::UnsafeCell::new(()))
+                    .collect(),
             });
         }
         Some(chunk)

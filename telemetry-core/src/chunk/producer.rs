@@ -188,7 +188,6 @@ impl Producer {
             self.end.set(self.start.get().add(size.data_bytes()));
         }
     }
-
 }
 
 impl Drop for Producer {

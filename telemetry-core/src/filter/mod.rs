@@ -71,9 +71,13 @@ impl Directive {
         let Some((head, rest)) = target.as_bytes().split_at_checked(self.target.len()) else {
             return false;
         };
-        let is_same = |(byte, wanted): (&u8, u8)| *byte == wanted || (*byte == b'-' && wanted == b'_');
+        let is_same =
+            |(byte, wanted): (&u8, u8)| *byte == wanted || (*byte == b'-' && wanted == b'_');
         head.iter().zip(self.target.bytes()).all(is_same)
-            && (head.is_empty() || rest.is_empty() || rest.starts_with(b"::") || head.ends_with(b"::"))
+            && (head.is_empty()
+                || rest.is_empty()
+                || rest.starts_with(b"::")
+                || head.ends_with(b"::"))
     }
 
     fn parse(text: &str) -> Result<Self, Error> {
@@ -117,9 +121,9 @@ fn parse_level(text: &str) -> Result<Option<Level>, Error> {
         _ if text.eq_ignore_ascii_case("off") => return Ok(None),
         _ => {}
     }
-    text.parse().map(Some).map_err(|_| {
-        Error::setting("filter", text, "one of off, error, warn, info, debug, trace")
-    })
+    text.parse()
+        .map(Some)
+        .map_err(|_| Error::setting("filter", text, "one of off, error, warn, info, debug, trace"))
 }
 
 /// The level that a word was probably meant to be: as long, and one letter or one swap away.
@@ -150,7 +154,8 @@ impl FromStr for Filter {
             let right = format!("at most {FILTER_BYTES_MAX} bytes long");
             return Err(Error::setting("filter", format_args!("{} bytes", text.len()), &right));
         }
-        let parts: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        let parts: Vec<_> =
+            text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
         if parts.len() > DIRECTIVES_MAX {
             let right = format!("at most {DIRECTIVES_MAX} directives");
             return Err(Error::setting("filter", format_args!("{} of them", parts.len()), &right));

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+static GLOBAL: OnceLock<Arc<Intake>> = OnceLock::new();
+
 /// Default budget of the bytes that wait in buffers.
 pub(crate) const BUDGET_BYTES: usize = 16 * 1024 * 1024;
 
@@ -136,8 +138,14 @@ impl Intake {
 
     /// The intake of the attached pipeline.
     pub(crate) fn global() -> &'static Arc<Self> {
-        static GLOBAL: OnceLock<Arc<Intake>> = OnceLock::new();
         GLOBAL.get_or_init(|| Arc::new(Self::new()))
+    }
+
+    /// The fork's child: tells call sites, if there is anything to tell them, that nobody reads.
+    pub(crate) fn turn_off_global() {
+        if let Some(intake) = GLOBAL.get() {
+            intake.waker.turn_off();
+        }
     }
 
     pub(crate) fn configure(&self, budget_bytes: usize, waits: Waits) {
@@ -188,8 +196,7 @@ impl Intake {
     /// Forgets buffers whose thread is gone and that are read to the end.
     pub(crate) fn forget(&self, done: &[Arc<Shared>]) {
         for shared in done {
-            self.blocked_ns
-                .fetch_add(shared.blocked_ns.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.blocked_ns.fetch_add(shared.blocked_ns.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         lock(&self.buffers).retain(|shared| !done.iter().any(|done| Arc::ptr_eq(done, shared)));
         self.version.fetch_add(1, Ordering::Release);

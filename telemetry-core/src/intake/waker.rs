@@ -49,7 +49,10 @@ impl Waker {
     #[inline(never)]
     fn wake_sleeping(&self) {
         // Relaxed: unpark itself orders what comes before it.
-        if self.state.compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        if self
+            .state
+            .compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
         {
             self.wake();
         }
@@ -67,14 +70,12 @@ impl Waker {
 
     /// The worker: says that it is about to sleep.
     pub(crate) fn prepare_to_sleep(&self) {
-        let _ =
-            self.state.compare_exchange(AWAKE, SLEEPING, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.state.compare_exchange(AWAKE, SLEEPING, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The worker: says that it is awake.
     pub(crate) fn awake(&self) {
-        let _ =
-            self.state.compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.state.compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Is the worker still meant to sleep (nobody woke it since `prepare_to_sleep`)?

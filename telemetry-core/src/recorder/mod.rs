@@ -98,11 +98,7 @@ pub(crate) fn emit_event(
 
 /// Writes one record into the thread's buffer.
 #[inline(always)]
-fn emit(
-    local: &Local,
-    header: &Header,
-    write: impl FnOnce(&mut Writer<'_>),
-) -> Result<(), Cause> {
+fn emit(local: &Local, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> Result<(), Cause> {
     if local.mode.get() != 0 {
         return emit_unusual(local, header, write);
     }

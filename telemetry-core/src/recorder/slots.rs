@@ -327,8 +327,7 @@ struct Store {
     with_free: BTreeSet<usize>,
 }
 
-static STORE: Mutex<Store> =
-    Mutex::new(Store { segments: Vec::new(), with_free: BTreeSet::new() });
+static STORE: Mutex<Store> = Mutex::new(Store { segments: Vec::new(), with_free: BTreeSet::new() });
 
 fn store() -> std::sync::MutexGuard<'static, Store> {
     STORE.lock().unwrap_or_else(PoisonError::into_inner)

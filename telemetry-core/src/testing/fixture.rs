@@ -62,6 +62,8 @@ impl BatchFixture {
             file: Some("src/fixture.rs".to_owned()),
             line: Some(7),
             fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+            measurements: 0,
+            named: false,
         };
         let callsite = callsite::register(description);
         callsite.decide(Decision { epoch: 1, sinks: 1, urgent: false });

@@ -94,10 +94,8 @@ impl Drain {
         }
         self.version = version;
         let known = std::mem::take(&mut self.buffers);
-        let mut held_back: std::collections::HashMap<*const Shared, u64> = known
-            .iter()
-            .map(|buffer| (Arc::as_ptr(&buffer.shared), buffer.held_back_by))
-            .collect();
+        let mut held_back: std::collections::HashMap<*const Shared, u64> =
+            known.iter().map(|buffer| (Arc::as_ptr(&buffer.shared), buffer.held_back_by)).collect();
         let buffer = |shared: Arc<Shared>| Buffer {
             held_back_by: held_back.remove(&Arc::as_ptr(&shared)).unwrap_or_default(),
             shared,

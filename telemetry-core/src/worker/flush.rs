@@ -68,8 +68,7 @@ impl Ticket {
             if left.is_zero() || state.expired {
                 return false;
             }
-            state =
-                self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }

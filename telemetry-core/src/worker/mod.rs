@@ -64,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     /// How often metrics are read, per sink; `None` = never by itself.
     pub(crate) metric_intervals: Vec<Option<Duration>>,
+    /// Do diagnostics become records of this pipeline? Of the attached one only.
+    pub(crate) takes_diagnostics: bool,
 }
 
 /// The worker's own state.
@@ -137,6 +139,9 @@ impl Worker {
     fn round(&mut self, mode: Mode) -> drain::Round {
         let mut builder = Builder::new(self.parts.sinks.len(), self.anchors.current());
         let round = self.drain.round(&mut builder, mode);
+        if self.parts.takes_diagnostics {
+            report::write_diagnostics(&mut builder, &self.parts.ledger);
+        }
         if !builder.is_empty() {
             let content = Arc::new(builder.finish());
             for sink in &self.parts.sinks {
@@ -232,9 +237,8 @@ impl Worker {
     /// counted in `after_deadline`'s mode `Count`.
     fn drain_to_now(&mut self, deadline: Instant, after_deadline: Mode) {
         let targets = self.drain.targets();
-        let is_behind = || {
-            targets.iter().any(|(shared, target)| shared.consumer().taken() < *target)
-        };
+        let is_behind =
+            || targets.iter().any(|(shared, target)| shared.consumer().taken() < *target);
         while is_behind() {
             let mode = if clock::now() < deadline { Mode::Deliver } else { after_deadline };
             if mode == Mode::Deliver && clock::now() >= deadline {

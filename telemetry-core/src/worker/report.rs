@@ -6,10 +6,15 @@
 //! - Loss is reported by cause at most every ten seconds while it lasts, and once when it ends.
 
 use super::Parts;
+use crate::batch::{Builder, NO_SPAN};
+use crate::clock;
 use crate::diagnostics;
+use crate::intake::Ledger;
 use crate::ledger::{Cause, Signal};
 use crate::level::Level;
 use crate::metric::{Labels, Observation};
+use crate::record::{Header, Kind, RawRecord, Writer};
+use crate::router;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -44,7 +49,12 @@ impl SelfReport {
                     .sum();
                 let before = self.lost.insert((n, cause), total).unwrap_or_default();
                 if total > before {
-                    losses.push(format!("{} of `{}` ({})", total - before, sink.name, cause.as_str()));
+                    losses.push(format!(
+                        "{} of `{}` ({})",
+                        total - before,
+                        sink.name,
+                        cause.as_str()
+                    ));
                 }
             }
         }
@@ -57,6 +67,35 @@ impl SelfReport {
             diagnostics::report("pipeline.recovered", Level::Warn, text);
         }
         self.losing = !losses.is_empty();
+    }
+}
+
+/// Puts what the pipeline has to say of itself into the batch, as events of target `telemetry`.
+pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger) {
+    for diagnostic in diagnostics::take_waiting() {
+        let decision = router::decide_event("telemetry", diagnostic.level);
+        let sinks = ledger.takers(decision.sinks, Signal::Log);
+        if sinks == 0 || decision.epoch != ledger.epoch {
+            continue;
+        }
+        let header = Header {
+            kind: Kind::Event,
+            flags: 0,
+            epoch: decision.epoch,
+            callsite: crate::bridge::log::callsite(diagnostic.level).id(),
+            sinks,
+            ticks: clock::ticks(),
+            trace_id: 0,
+            span_id: 0,
+        };
+        let record = Writer::to_vec(&header, |writer| {
+            writer.origin("telemetry", "", "", 0);
+            writer.str(0, &diagnostic.text);
+            writer.inline("cause", &diagnostic.cause);
+        });
+        if let Some(record) = RawRecord::first(&record) {
+            builder.push(record, NO_SPAN, sinks, Signal::Log);
+        }
     }
 }
 
