@@ -11,7 +11,6 @@ use crate::environment::{self, Console, Format, Settings, Warning};
 use crate::otlp::Otlp;
 use crate::outputs::{ConsoleOutput, JsonOutput, Origin, Shown};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry_core::filter::Filter;
@@ -174,7 +173,7 @@ impl Builder {
     /// Replaces the console's exporter, which suits where the output goes by default.
     #[cfg(feature = "console")]
     pub fn console(mut self, exporter: telemetry_console::ConsoleExporter) -> Self {
-        self.console = ConsoleOutput::Exporter(exporter);
+        self.console = ConsoleOutput::Exporter(SinkBuilder::new(exporter));
         self
     }
 
@@ -192,7 +191,7 @@ impl Builder {
 
     /// Appends logs, spans and metrics to a file, as lines of JSON.
     #[cfg(feature = "json")]
-    pub fn json_file(mut self, path: impl Into<PathBuf>) -> Self {
+    pub fn json_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
         self.json = JsonOutput::File(path.into(), Origin::Program);
         self
     }
@@ -200,7 +199,7 @@ impl Builder {
     /// Adds a JSON exporter, instead of that of [`json_file`](Self::json_file).
     #[cfg(feature = "json")]
     pub fn json(mut self, exporter: telemetry_json::JsonExporter) -> Self {
-        self.json = JsonOutput::Exporter(exporter);
+        self.json = JsonOutput::Exporter(SinkBuilder::new(exporter));
         self
     }
 
@@ -322,7 +321,8 @@ impl Builder {
         self
     }
 
-    /// Sets whether `std::process::exit` and the return from `main` flush.
+    /// Sets whether `std::process::exit` and a return from `main` flush, 2 s at most. `abort` and
+    /// `SIGKILL` run no hook.
     pub fn exit_hook(mut self, on: bool) -> Self {
         self.globals.exit_hook = on;
         self

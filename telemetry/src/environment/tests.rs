@@ -96,7 +96,7 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
             panic!("{name}={value}: {warnings:?}")
         };
         assert_eq!(*variable, name);
-        assert!(error.is_setting() && error.to_string().contains(value), "{error}");
+        assert!(error.is_setting(), "{error}");
     }
 }
 
