@@ -16,7 +16,7 @@ fn quiet(memory: &MemoryExporter) -> Builder {
 fn builder_errors_fail_init() {
     let cases: [(&str, fn(Builder) -> Builder); 8] = [
         ("inof", |builder| builder.filter("inof")),
-        ("app[span]", |builder| builder.json_filter("app[span]")),
+        ("[span]", |builder| builder.json_filter("app[span]")),
         ("5ms", |builder| builder.poll_period(Duration::from_millis(5))),
         ("own", |builder| builder.measure("a", |_| Ok(())).measure("a", |_| Ok(()))),
         ("100", |builder| builder.buffer_bytes(100)),
@@ -44,7 +44,7 @@ fn environment_errors_fail_only_strict_init() {
             _ => None,
         }
     };
-    let memory = MemoryExporter::new();
+    let memory = MemoryExporter::new("memory");
     let telemetry = quiet(&memory).from_variables(variables("0")).init().unwrap();
     tracing::info!("goes on with the defaults");
     let report = telemetry.shutdown();
@@ -55,9 +55,9 @@ fn environment_errors_fail_only_strict_init() {
 }
 
 fn second_init_is_an_error_until_shutdown() {
-    let memory = MemoryExporter::new();
+    let memory = MemoryExporter::new("memory");
     let first = quiet(&memory).init().unwrap();
-    let error = quiet(&MemoryExporter::new()).init().unwrap_err();
+    let error = quiet(&MemoryExporter::new("memory")).init().unwrap_err();
     assert!(error.is_already_attached(), "{error}");
     tracing::info!(n = 1, "still there");
     log::info!("through log");
@@ -71,11 +71,11 @@ fn second_init_is_an_error_until_shutdown() {
     let value = telemetry_toolkit::metric::global().counter("lifecycle.test", ()).value();
     assert_eq!(value, 3);
 
-    let memory = MemoryExporter::new();
+    let memory = MemoryExporter::new("memory");
     let again = quiet(&memory).init().unwrap();
     tracing::info!("after a shutdown");
     again.flush(PATIENCE).unwrap();
-    let records = memory.take_records();
+    let records = memory.records();
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].message(), Some("after a shutdown"));
     drop(again);
@@ -85,13 +85,13 @@ fn second_init_is_an_error_until_shutdown() {
 fn panic_is_an_event_and_the_earlier_hook_runs() {
     use std::sync::atomic::{AtomicBool, Ordering};
     static WAS_CALLED: AtomicBool = AtomicBool::new(false);
-    let memory = MemoryExporter::new();
+    let memory = MemoryExporter::new("memory");
     let telemetry = quiet(&memory).init().unwrap();
     let thread = std::thread::Builder::new().name("unlucky".to_owned());
     let thread = thread.spawn(|| panic!("no {}", "luck")).unwrap();
     thread.join().unwrap_err();
     // The hook has flushed: nothing more is needed.
-    let records = memory.take_records();
+    let records = memory.records();
     assert_eq!(records.len(), 1, "{records:?}");
     assert_eq!(records[0].target, "panic");
     assert_eq!(records[0].level, telemetry_toolkit::Level::Error);
@@ -114,12 +114,12 @@ fn disabled_does_nothing_and_can_be_called() {
         "OTEL_LOG_LEVEL" => Some("none".to_owned()),
         _ => None,
     };
-    let memory = MemoryExporter::new();
+    let memory = MemoryExporter::new("memory");
     let telemetry = quiet(&memory).from_variables(variables).init().unwrap();
     tracing::info!("nobody listens");
     assert!(telemetry.flush(PATIENCE).unwrap().exporters.is_empty());
     assert!(telemetry.shutdown().is_complete());
-    assert!(memory.take_records().is_empty());
+    assert!(memory.records().is_empty());
 }
 
 fn what_comes_later_stands_above_what_came_before() {
