@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - `export` does no work and never waits: it sends the batch to the transport's thread, which
-//!   encodes it; it keeps at most [`HELD_BYTES_MAX`] that way, and asks for the rest again later.
+//! - `export` does no work and never waits: it sends the batch to the transport's thread. What is
+//!   held there is bounded by the pipeline's queue, which counts a batch until its ack.
 //! - Every [`Ack`] is finished once: by the peer's answer, by the end of the retries, or at the
 //!   deadline of the shutdown.
 
@@ -20,10 +20,6 @@ use telemetry_core::ledger::Cause;
 use telemetry_core::metric::Snapshot;
 use telemetry_core::resource::Resource;
 
-/// How many bytes the exporter holds, encoded and not yet encoded, before it asks for more later.
-const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// When it asks for a batch again that it had no room for.
-const FULL_RETRY_AFTER: Duration = Duration::from_millis(100);
 /// `<product>-OTLP-Exporter-<language>/<version>` (OTLP exporter specification, "User Agent").
 const USER_AGENT: &str =
     concat!("telemetry-toolkit-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
@@ -53,10 +49,6 @@ impl OtlpExporter {
         }
         self.handle.as_ref()
     }
-
-    fn has_room(&self) -> bool {
-        self.handle.as_ref().is_none_or(|handle| handle.held_bytes() < HELD_BYTES_MAX)
-    }
 }
 
 impl Exporter for OtlpExporter {
@@ -74,9 +66,6 @@ impl Exporter for OtlpExporter {
     }
 
     fn export(&mut self, batch: Batch, ack: Ack) {
-        if !self.has_room() {
-            return ack.finish(Outcome::RetryAfter(FULL_RETRY_AFTER));
-        }
         match self.handle() {
             Some(handle) => handle.export(batch, ack),
             None => ack.finish(Outcome::Rejected(Cause::Rejected)),
@@ -84,9 +73,6 @@ impl Exporter for OtlpExporter {
     }
 
     fn metrics(&mut self, snapshot: &Arc<Snapshot>, ack: Ack) {
-        if !self.has_room() {
-            return ack.finish(Outcome::RetryAfter(FULL_RETRY_AFTER));
-        }
         match self.handle() {
             Some(handle) => handle.metrics(Arc::clone(snapshot), ack),
             None => ack.finish(Outcome::Rejected(Cause::Rejected)),

@@ -8,6 +8,7 @@
 
 use crate::config::Lane;
 use crate::encode::envelope::Envelope;
+use crate::encode::prepared::Callsites;
 use crate::encode::{logs, spans};
 use crate::tally::{Parts, Tally};
 use bytes::Bytes;
@@ -23,13 +24,20 @@ const RECORDS_MAX: u64 = 8192;
 pub(crate) struct Gather {
     lane: Lane,
     envelope: Envelope,
+    callsites: Callsites,
     parts: Parts,
     since: Option<Instant>,
 }
 
 impl Gather {
     pub(crate) fn new(lane: Lane) -> Self {
-        Self { lane, envelope: Envelope::default(), parts: Parts::default(), since: None }
+        Self {
+            lane,
+            envelope: Envelope::default(),
+            callsites: Callsites::default(),
+            parts: Parts::default(),
+            since: None,
+        }
     }
 
     /// When its first record came; `None` while it is empty.
@@ -41,12 +49,12 @@ impl Gather {
     #[inline]
     pub(crate) fn add(&mut self, record: &Record<'_>, tally: &Arc<Tally>, now: Instant) -> bool {
         let scope = self.envelope.scope_of(record);
-        let lane = self.lane;
+        let (lane, callsites) = (self.lane, &mut self.callsites);
         let written = self.envelope.push(scope, |out, key| {
             if lane == Lane::Spans {
                 return spans::record(out, key, record);
             }
-            logs::record(out, key, record);
+            logs::record(out, key, record, callsites);
             true
         });
         if written {

@@ -33,17 +33,21 @@
 //! within 10 s are tried again: after 1 s, 2 s, 4 s and so on up to 30 s, each ± 50 %, or when
 //! `Retry-After` says so (up to 5 minutes). From its first attempt on a request has 30 s, then its
 //! records count as `retries_exhausted`; requests behind it wait untried, within the bytes that the
-//! pipeline's queue has, and lose nothing meanwhile. Every other answer is final and
+//! pipeline's queue has, and lose nothing meanwhile (but a signal that fails alone gives way to the
+//! others). Every other answer is final and
 //! counts as `rejected`; so do the records that a partial success names, which are counted against
 //! the oldest batches of the request. After an answer that was lost on its way the request is sent
 //! again, so a collector may see it twice.
+//!
+//! Requests are not compressed unless [`Compression::Gzip`] is set: gzip takes two to three times
+//! the CPU time of encoding, and a collector usually stands on the same host.
 //!
 //! # Limits
 //!
 //! `http://` only: an `https://` endpoint is an error of the builder, because TLS is not compiled
 //! in. HTTP/1.1, no proxies, no redirects. A request has at most 3.5 MiB and its last record; an
-//! answer at most 4 MiB, also after decompression. The exporter holds at most 64 MiB, then it asks
-//! the pipeline to keep the rest in its queue.
+//! answer at most 4 MiB, also after decompression. At most 8 MiB are encoded and wait; beyond that
+//! batches stay in the pipeline's queue, whose bytes bound everything.
 
 #![forbid(unsafe_code)]
 

@@ -5,16 +5,18 @@
 //! kernel's socket buffers go on.
 //!
 //! ```text
-//! export ─> inbox ─> gather (logs, spans) ─> lane.waiting ─> attempts in flight ─> acks
-//!                    metrics ────────────────────┘  ^────── again, after a wait ─┘
+//! export ─> backlog ─> gather (logs, spans) ─> waiting ─> attempts under way ─> acks
+//!                      metrics ───────────────────┘  ^────── again, after a wait ─┘
 //! ```
 //!
 //! # Invariants
 //!
+//! - At most [`WAITING_BYTES_MAX`] are encoded and wait; further batches stay what they are: the
+//!   pipeline's queue holds them anyway until their acks, and bounds them in bytes.
 //! - A lane whose peer fails has one request under way, and one wait that all its requests share:
 //!   an outage costs a handful of attempts a minute, however much is waiting.
 //! - A request is given up when its next attempt could only begin after its time; one that was
-//!   never tried is not given up.
+//!   never tried is not given up, unless it holds up a signal whose peer is well.
 //! - After the deadline of the shutdown nothing is left: every ack is finished, the thread ends.
 
 use crate::answer::Answer;
@@ -30,13 +32,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as blocking;
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use telemetry_core::batch::Batch;
-use telemetry_core::export::Ack;
+use telemetry_core::export::{Ack, Outcome};
 use telemetry_core::ledger::{Cause, Units};
 use telemetry_core::metric::Snapshot;
 use telemetry_core::record::Kind;
@@ -47,48 +48,51 @@ use tokio::task::{Id, JoinSet};
 
 /// No request is larger, before compression (OTLP specification: 64 MiB).
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What a snapshot is taken to cost until it is encoded.
-const SNAPSHOT_BYTES: usize = 64 * 1024;
+/// While this much is encoded and waits, no more is encoded.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How much longer than its deadline a shutdown waits for the thread to say that it has ended.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
 
+/// What the thread is told, in this order.
 enum Message {
-    Export(Batch, Ack),
-    Metrics(Arc<Snapshot>, Ack),
-    Flush(blocking::SyncSender<()>),
+    Work(Work),
     Shutdown(Instant, blocking::SyncSender<()>),
+}
+
+enum Work {
+    Batch(Batch, Ack),
+    Metrics(Arc<Snapshot>, Ack),
+    Flush(Flush),
+}
+
+/// Somebody who waits for everything that came before.
+struct Flush {
+    deadline: Instant,
+    done: blocking::SyncSender<()>,
 }
 
 /// The way to the transport's thread.
 #[derive(Debug)]
 pub(crate) struct Handle {
     inbox: mpsc::UnboundedSender<Message>,
-    /// Bytes that are in the inbox or encoded; what bounds the inbox.
-    held: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
 
 impl Handle {
-    pub(crate) fn held_bytes(&self) -> usize {
-        // Relaxed: a bound that is a batch late is as good.
-        self.held.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn export(&self, batch: Batch, ack: Ack) {
-        self.held.fetch_add(batch.size(), Ordering::Relaxed);
         // A thread that is gone drops the ack with the message, which counts it as lost.
-        let _ = self.inbox.send(Message::Export(batch, ack));
+        let _ = self.inbox.send(Message::Work(Work::Batch(batch, ack)));
     }
 
     pub(crate) fn metrics(&self, snapshot: Arc<Snapshot>, ack: Ack) {
-        self.held.fetch_add(SNAPSHOT_BYTES, Ordering::Relaxed);
-        let _ = self.inbox.send(Message::Metrics(snapshot, ack));
+        let _ = self.inbox.send(Message::Work(Work::Metrics(snapshot, ack)));
     }
 
-    /// Sends everything now, and waits for the answers until the deadline.
+    /// Sends everything now, and waits for the answers: until the deadline, or until nothing is
+    /// left that could be tried before it.
     pub(crate) fn flush(&self, deadline: Instant) {
         let (done, wait) = blocking::sync_channel(1);
-        if self.inbox.send(Message::Flush(done)).is_ok() {
+        if self.inbox.send(Message::Work(Work::Flush(Flush { deadline, done }))).is_ok() {
             let _ = wait.recv_timeout(deadline.saturating_duration_since(clock::now()));
         }
     }
@@ -108,9 +112,7 @@ impl Handle {
 /// Starts the thread.
 pub(crate) fn start(config: Arc<Config>, resource: &Resource) -> std::io::Result<Handle> {
     let (inbox, messages) = mpsc::unbounded_channel();
-    let held = Arc::new(AtomicUsize::new(0));
     let resource = envelope::resource(resource);
-    let counter = Arc::clone(&held);
     let thread =
         std::thread::Builder::new().name("telemetry-otlp".to_owned()).spawn(move || {
             mark_own_thread();
@@ -124,7 +126,7 @@ pub(crate) fn start(config: Arc<Config>, resource: &Resource) -> std::io::Result
             match runtime {
                 Ok(runtime) => {
                     runtime.block_on(async {
-                        Worker::new(config, resource, messages, counter).run().await;
+                        Worker::new(config, resource, messages).run().await;
                     });
                     // A name lookup that hangs must not hold up the shutdown.
                     runtime.shutdown_background();
@@ -133,7 +135,7 @@ pub(crate) fn start(config: Arc<Config>, resource: &Resource) -> std::io::Result
                 Err(error) => diagnose("otlp.runtime", Level::Error, || error.to_string()),
             }
         })?;
-    Ok(Handle { inbox, held, thread })
+    Ok(Handle { inbox, thread })
 }
 
 struct Request {
@@ -158,6 +160,10 @@ struct Queue {
     until: Option<Instant>,
     /// Did the peer itself ask for the wait?
     is_throttled: bool,
+    /// Since when every answer was a failure.
+    failing_since: Option<Instant>,
+    /// When a request was answered for good the last time.
+    well_at: Option<Instant>,
 }
 
 enum Event {
@@ -171,7 +177,9 @@ struct Worker {
     resource: Vec<u8>,
     client: Client,
     inbox: mpsc::UnboundedReceiver<Message>,
-    held: Arc<AtomicUsize>,
+    backlog: VecDeque<Work>,
+    /// Bytes of the requests that wait.
+    waiting_bytes: usize,
     gathers: [Gather; 2],
     queues: [Queue; 3],
     attempts: JoinSet<Answer>,
@@ -181,7 +189,8 @@ struct Worker {
     unsettled: BTreeSet<u64>,
     next_number: u64,
     /// Who waits for all requests below a number.
-    flushes: Vec<(u64, blocking::SyncSender<()>)>,
+    flushes: Vec<(u64, Flush)>,
+    hurried_at: Option<Instant>,
     closing: Option<Instant>,
     random: Random,
 }
@@ -191,7 +200,6 @@ impl Worker {
         config: Arc<Config>,
         resource: Vec<u8>,
         inbox: mpsc::UnboundedReceiver<Message>,
-        held: Arc<AtomicUsize>,
     ) -> Self {
         let connect_timeout = config.lanes.iter().filter_map(|lane| lane.timeout).max();
         Self {
@@ -199,7 +207,8 @@ impl Worker {
             config,
             resource,
             inbox,
-            held,
+            backlog: VecDeque::new(),
+            waiting_bytes: 0,
             gathers: [Gather::new(Lane::Logs), Gather::new(Lane::Spans)],
             queues: Default::default(),
             attempts: JoinSet::new(),
@@ -207,6 +216,7 @@ impl Worker {
             unsettled: BTreeSet::new(),
             next_number: 0,
             flushes: Vec::new(),
+            hurried_at: None,
             closing: None,
             random: Random::new(),
         }
@@ -216,14 +226,7 @@ impl Worker {
         let mut done = None;
         loop {
             match self.next_event().await {
-                Event::Message(Some(Message::Export(batch, ack))) => self.export(&batch, ack),
-                Event::Message(Some(Message::Metrics(snapshot, ack))) => {
-                    self.metrics(&snapshot, ack);
-                }
-                Event::Message(Some(Message::Flush(flushed))) => {
-                    self.cut_all();
-                    self.flushes.push((self.next_number, flushed));
-                }
+                Event::Message(Some(Message::Work(work))) => self.backlog.push_back(work),
                 Event::Message(Some(Message::Shutdown(deadline, ended))) => {
                     done = Some(ended);
                     self.close(deadline);
@@ -233,13 +236,15 @@ impl Worker {
                 Event::Message(None) | Event::Time => {}
                 Event::Attempt(task, answer) => self.answered(task, answer),
             }
+            self.work_off();
             self.cut_due();
             self.send();
             self.answer_flushes();
-            if let Some(deadline) = self.closing
-                && (self.unsettled.is_empty() || clock::now() >= deadline)
-            {
-                break;
+            if let Some(deadline) = self.closing {
+                let is_done = self.unsettled.is_empty() && self.backlog.is_empty();
+                if is_done || clock::now() >= deadline {
+                    break;
+                }
             }
         }
         self.abandon();
@@ -290,6 +295,59 @@ impl Worker {
         if queue.failures > 0 { 1 } else { self.config.concurrency }
     }
 
+    /// Encodes what came, as long as there is room for it.
+    fn work_off(&mut self) {
+        while self.waiting_bytes < WAITING_BYTES_MAX || self.make_room() {
+            match self.backlog.pop_front() {
+                Some(Work::Batch(batch, ack)) => self.export(&batch, ack),
+                Some(Work::Metrics(snapshot, ack)) => self.metrics(&snapshot, ack),
+                Some(Work::Flush(flush)) => {
+                    self.cut_all();
+                    self.hurry();
+                    self.flushes.push((self.next_number, flush));
+                }
+                None => break,
+            }
+        }
+        if self.closing.is_some() {
+            self.cut_all();
+            Lane::ALL.into_iter().for_each(|lane| self.give_up(lane));
+        }
+    }
+
+    /// Gives up the oldest request of a signal that fails while another one is well, so that a
+    /// collector without traces does not cost the logs too. `false` if there is none.
+    fn make_room(&mut self) -> bool {
+        if self.backlog.is_empty() {
+            return false;
+        }
+        let well_at = self.queues.iter().filter_map(|queue| queue.well_at).max();
+        let is_alone = |queue: &&mut Queue| {
+            queue.failing_since.is_some_and(|since| well_at.is_some_and(|well| well > since))
+        };
+        let queue = self.queues.iter_mut().filter(is_alone).max_by_key(|q| q.waiting.len());
+        let Some(request) = queue.and_then(|queue| queue.waiting.pop_front()) else { return false };
+        self.waiting_bytes -= request.body.len();
+        self.settle(request, u64::MAX, Cause::RetriesExhausted);
+        true
+    }
+
+    /// Ends the waits, but for those that a peer has asked for. Who flushes all the time does not
+    /// get more attempts than the shortest wait allows; a shutdown always gets its last one.
+    fn hurry(&mut self) {
+        let now = clock::now();
+        let is_early = self.hurried_at.is_some_and(|last| now < last + self.config.backoff_initial);
+        if is_early && self.closing.is_none() {
+            return;
+        }
+        self.hurried_at = Some(now);
+        for queue in self.queues.iter_mut().filter(|queue| !queue.is_throttled) {
+            queue.until = None;
+            // Attempts that began before and fail now have one more without a wait.
+            queue.round += 1;
+        }
+    }
+
     fn export(&mut self, batch: &Batch, ack: Ack) {
         let units = ack.units();
         let (tally, open) = Tally::begin(ack);
@@ -305,7 +363,6 @@ impl Worker {
                 self.cut(lane);
             }
         }
-        self.held.fetch_sub(batch.size(), Ordering::Relaxed);
         open.finish(units.minus(encoded));
     }
 
@@ -324,7 +381,6 @@ impl Worker {
         for (body, parts) in requests {
             self.submit(Lane::Metrics, &body, parts);
         }
-        self.held.fetch_sub(SNAPSHOT_BYTES, Ordering::Relaxed);
         open.finish(units.minus(Units::of(signal, encoded)));
     }
 
@@ -359,7 +415,7 @@ impl Worker {
         }
         let compression = self.config.lanes[lane as usize].compression;
         let body = transport::compressed(body.clone(), compression);
-        self.held.fetch_add(body.len(), Ordering::Relaxed);
+        self.waiting_bytes += body.len();
         let number = self.next_number;
         self.next_number += 1;
         self.unsettled.insert(number);
@@ -380,6 +436,7 @@ impl Worker {
                 && let Some(mut request) = queue.waiting.pop_front()
             {
                 queue.active += 1;
+                self.waiting_bytes -= request.body.len();
                 request.round = queue.round;
                 let deadline = *request.deadline.get_or_insert(now + self.config.retry_timeout);
                 let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));
@@ -412,6 +469,8 @@ impl Worker {
             queue.failures = 0;
             queue.until = None;
             queue.is_throttled = false;
+            queue.failing_since = None;
+            queue.well_at = Some(clock::now());
             self.settle(request, lost, Cause::Rejected);
         }
     }
@@ -435,6 +494,8 @@ impl Worker {
             queue.until = queue.until.max(Some(now + wait));
             queue.is_throttled = true;
         }
+        queue.failing_since.get_or_insert(now);
+        self.waiting_bytes += request.body.len();
         queue.waiting.push_front(request);
         self.give_up(lane);
     }
@@ -450,6 +511,7 @@ impl Worker {
             .partition::<VecDeque<_>, _>(|request| is_closed || is_late(request));
         queue.waiting = waiting;
         for request in late {
+            self.waiting_bytes -= request.body.len();
             let cause =
                 if is_late(&request) { Cause::RetriesExhausted } else { Cause::ShutdownTimeout };
             self.settle(request, u64::MAX, cause);
@@ -458,35 +520,34 @@ impl Worker {
 
     fn settle(&mut self, request: Request, lost: u64, cause: Cause) {
         self.unsettled.remove(&request.number);
-        self.held.fetch_sub(request.body.len(), Ordering::Relaxed);
         request.parts.finish(lost, cause);
     }
 
     fn answer_flushes(&mut self) {
         let first = self.unsettled.first().copied().unwrap_or(u64::MAX);
-        self.flushes.retain(|(end, flushed)| {
-            let is_done = first >= *end;
+        let next_attempt = self.next_attempt();
+        self.flushes.retain(|(end, flush)| {
+            // What could only be tried after the deadline is not worth waiting for.
+            let is_hopeless = next_attempt.is_some_and(|next| next >= flush.deadline);
+            let is_done = first >= *end || is_hopeless;
             if is_done {
-                let _ = flushed.try_send(());
+                let _ = flush.done.try_send(());
             }
             !is_done
         });
     }
 
+    /// When the next attempt begins, if nothing is under way and every lane waits.
+    fn next_attempt(&self) -> Option<Instant> {
+        let is_idle = self.active.is_empty();
+        let waiting = self.queues.iter().filter(|queue| !queue.waiting.is_empty());
+        waiting.map(|queue| queue.until).min().flatten().filter(|_| is_idle)
+    }
+
     /// Begins the end: everything goes out now, but for a peer that asked us to wait.
     fn close(&mut self, deadline: Instant) {
         self.closing = Some(deadline);
-        self.cut_all();
-        for lane in Lane::ALL {
-            let queue = &mut self.queues[lane as usize];
-            if !queue.is_throttled {
-                queue.until = None;
-                queue.failures = 0;
-                // Attempts that began before and fail now have one more without a wait.
-                queue.round += 1;
-            }
-            self.give_up(lane);
-        }
+        self.hurry();
     }
 
     /// Counts as lost what the deadline left.
@@ -496,6 +557,16 @@ impl Worker {
         let active = std::mem::take(&mut self.active).into_values().map(|(_, request)| request);
         for request in waiting.chain(active).collect::<Vec<_>>() {
             self.settle(request, u64::MAX, Cause::ShutdownTimeout);
+        }
+        for work in std::mem::take(&mut self.backlog) {
+            if let Work::Batch(_, ack) | Work::Metrics(_, ack) = work {
+                ack.finish(Outcome::Rejected(Cause::ShutdownTimeout));
+            }
+        }
+        for gather in &mut self.gathers {
+            if let Some((_, parts)) = gather.cut(&[]) {
+                parts.finish(u64::MAX, Cause::ShutdownTimeout);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! Source: opentelemetry/proto/logs/v1/logs.proto; logs data model.
 
 use super::attributes::{Attributes, error_chain, with_any};
+use super::prepared::{self, Callsites};
 use super::wire::{self, bytes_key, fixed32_key, fixed64_key, varint_key};
 use telemetry_core::batch::Record;
 use telemetry_core::record::Value;
@@ -16,7 +17,35 @@ use telemetry_core::record::Value;
 const ATTRIBUTE: u8 = bytes_key(6);
 
 /// Writes the record as a field with `key`.
-pub(crate) fn record(out: &mut Vec<u8>, key: u8, record: &Record<'_>) {
+#[inline]
+pub(crate) fn record(out: &mut Vec<u8>, key: u8, record: &Record<'_>, callsites: &mut Callsites) {
+    let start = wire::begin(out, key);
+    let unix_ns = record.unix_ns();
+    wire::time(out, fixed64_key(1), unix_ns);
+    let fields = out.len();
+    let prepared =
+        if record.origin().is_some() { None } else { callsites.get(record.callsite(), ATTRIBUTE) };
+    let is_written =
+        prepared.is_some_and(|prepared| prepared.fields(out, record.fields(), ATTRIBUTE).is_ok());
+    if !is_written {
+        out.truncate(fields);
+        any_fields(out, record);
+    }
+    if let Some(trace_id) = record.trace_id() {
+        if record.is_sampled() {
+            out.extend_from_slice(&[fixed32_key(8), 1, 0, 0, 0]);
+        }
+        wire::bytes(out, bytes_key(9), &trace_id.to_bytes());
+        if let Some(span_id) = record.span_id() {
+            wire::bytes(out, bytes_key(10), &span_id.to_bytes());
+        }
+    }
+    wire::time(out, fixed64_key(11), unix_ns);
+    wire::end(out, start);
+}
+
+/// Writes severity, body and attributes, whatever the fields are.
+fn any_fields(out: &mut Vec<u8>, record: &Record<'_>) {
     let mut body = None;
     let mut attributes = Attributes::new();
     for field in record.fields() {
@@ -27,13 +56,7 @@ pub(crate) fn record(out: &mut Vec<u8>, key: u8, record: &Record<'_>) {
         }
     }
     attributes.set_code(record.file(), record.line());
-
-    let start = wire::begin(out, key);
-    let unix_ns = record.unix_ns();
-    wire::time(out, fixed64_key(1), unix_ns);
-    let level = record.level();
-    out.extend_from_slice(&[varint_key(2), level.severity_number()]);
-    wire::text(out, bytes_key(3), level.as_str());
+    prepared::severity(out, record.level());
     if let Some(body) = body {
         with_any(body, |any| {
             wire::header(out, bytes_key(5), any.len());
@@ -46,15 +69,4 @@ pub(crate) fn record(out: &mut Vec<u8>, key: u8, record: &Record<'_>) {
         error_chain(out, ATTRIBUTE, "message", chain);
     }
     attributes.write(out, ATTRIBUTE, varint_key(7), |_| false);
-    if let Some(trace_id) = record.trace_id() {
-        if record.is_sampled() {
-            out.extend_from_slice(&[fixed32_key(8), 1, 0, 0, 0]);
-        }
-        wire::bytes(out, bytes_key(9), &trace_id.to_bytes());
-        if let Some(span_id) = record.span_id() {
-            wire::bytes(out, bytes_key(10), &span_id.to_bytes());
-        }
-    }
-    wire::time(out, fixed64_key(11), unix_ns);
-    wire::end(out, start);
 }

@@ -10,6 +10,7 @@ pub(crate) mod attributes;
 pub(crate) mod envelope;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod prepared;
 pub(crate) mod spans;
 pub(crate) mod wire;
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
-use telemetry_core::clock;
+use telemetry_core::batch::Batch;
 use telemetry_core::export::{Exporter, Outcome};
 use telemetry_core::ledger::{Cause, Signal, Units};
+use telemetry_core::testing::BatchFixture;
+use telemetry_core::{Level, clock};
 use telemetry_otlp::receiver::{Answer, Receiver};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -294,11 +296,11 @@ fn signals_fail_on_their_own() {
     let builder = builder(&receiver.endpoint()).spans_endpoint(nowhere());
     let mut exporter = started(builder);
     let outcomes = Outcomes::default();
-    let mut fixture = telemetry_core::testing::BatchFixture::new();
-    let span = fixture.span("lost", telemetry_core::Level::Info, &[], None, 1, |_| {});
+    let mut fixture = BatchFixture::new();
+    let span = fixture.span("lost", Level::Info, &[], None, 1, |_| {});
     fixture.close(span, 2);
     for number in 0..3 {
-        fixture.event("it", telemetry_core::Level::Info, &["number"], None, 5, |writer| {
+        fixture.event("it", Level::Info, &["number"], None, 5, |writer| {
             writer.u64(0, number);
         });
     }
@@ -309,6 +311,77 @@ fn signals_fail_on_their_own() {
     let (delivered, lost) = outcomes.totals();
     assert_eq!(delivered, Units::of(Signal::Log, 3));
     assert_eq!(lost.values().copied().collect::<Vec<_>>(), [Units::of(Signal::Span, 1)]);
+}
+
+/// Logs numbered from `first`, and spans of half a megabyte together.
+fn logs_and_large_spans(first: u64, count: u64) -> Batch {
+    let mut fixture = BatchFixture::new();
+    let text = "x".repeat(10_000);
+    for number in first..first + count {
+        fixture.event("it", Level::Info, &["number"], None, 5, |writer| writer.u64(0, number));
+    }
+    for _ in 0..50 {
+        let span =
+            fixture.span("large", Level::Info, &["text"], None, 1, |writer| writer.str(0, &text));
+        fixture.close(span, 2);
+    }
+    fixture.finish()
+}
+
+#[test]
+fn signal_that_fails_alone_does_not_hold_up_the_others() {
+    let (receiver, failing) = (Receiver::start().unwrap(), Receiver::start().unwrap());
+    failing.otherwise(Answer::status(503));
+    let spans = format!("{}/v1/traces", failing.endpoint());
+    let builder = builder(&receiver.endpoint()).spans_endpoint(spans).retry_timeout(LONG * 10);
+    let mut exporter = started(builder.delay(MS(20)));
+    let outcomes = Outcomes::default();
+    for batch in 0..60 {
+        outcomes.export(&mut exporter, logs_and_large_spans(batch * 10, 10));
+        // The logs go out meanwhile, as they do in a service.
+        assert!(batch % 10 != 0 || receiver.wait_for(LONG, |got| got.total() >= batch * 10));
+    }
+    assert!(receiver.wait_for(LONG, |counts| counts.get(Signal::Log) == 600));
+    exporter.shutdown(soon(MS(300)));
+    let (delivered, lost) = outcomes.totals();
+    assert_eq!(delivered, Units::of(Signal::Log, 600));
+    assert_eq!(lost.values().map(|units| units.get(Signal::Span)).sum::<u64>(), 3000);
+    assert_eq!(outcomes.all().len(), 60);
+}
+
+#[test]
+fn outage_of_all_signals_loses_nothing_that_was_not_tried_too_long() {
+    let receiver = Receiver::start().unwrap();
+    receiver.otherwise(Answer::status(503));
+    let mut exporter = started(builder(&receiver.endpoint()).retry_timeout(LONG * 10));
+    let outcomes = Outcomes::default();
+    for batch in 0..40 {
+        outcomes.export(&mut exporter, logs_and_large_spans(batch * 10, 10));
+    }
+    exporter.flush(soon(MS(500)));
+    assert!(outcomes.all().is_empty());
+    receiver.otherwise(Answer::Accept);
+    exporter.flush(soon(LONG));
+    assert_eq!(outcomes.all(), vec![Outcome::Delivered; 40]);
+    assert_eq!(receiver.counts(), {
+        let mut units = Units::of(Signal::Log, 400);
+        units.add(Signal::Span, 2000);
+        units
+    });
+    exporter.shutdown(soon(LONG));
+}
+
+#[test]
+fn flush_does_not_wait_for_what_cannot_be_tried_in_time() {
+    let mut exporter = started(builder(&nowhere()).backoff(LONG, LONG).retry_timeout(LONG * 10));
+    let outcomes = Outcomes::default();
+    outcomes.export(&mut exporter, logs(0, 1));
+    let begin = clock::now();
+    exporter.flush(soon(Duration::from_secs(5)));
+    exporter.shutdown(soon(Duration::from_secs(5)));
+    let time = clock::now() - begin;
+    assert!(time < MS(1000), "{time:?}");
+    assert_eq!(outcomes.all(), [Outcome::Rejected(Cause::ShutdownTimeout)]);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) fn builder(endpoint: &str) -> OtlpBuilder {
 }
 
 pub(crate) fn started(builder: OtlpBuilder) -> OtlpExporter {
+    // The faults are many, and each has a diagnostic.
+    telemetry_core::diagnostics::set_level(None);
     let mut exporter = builder.build().unwrap();
     exporter.start(&Context::new(Resource::default().with("service.name", "it")));
     exporter
