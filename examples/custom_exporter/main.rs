@@ -35,7 +35,8 @@ impl Exporter for HttpJson {
             })
         });
         let body = Value::from(records.collect::<Vec<_>>()).to_string();
-        ack.finish(match self.agent.post(&self.url).send(body) {
+        let request = self.agent.post(&self.url).content_type("application/json");
+        ack.finish(match request.send(body) {
             Ok(_) => Outcome::Delivered,
             Err(ureq::Error::StatusCode(400..500)) => Outcome::Rejected(Cause::Rejected),
             Err(_) => Outcome::RetryAfter(Duration::from_millis(200)),

@@ -26,7 +26,9 @@ impl Arguments {
                 "--json" => parsed.json = value()?.into(),
                 "--no-receiver" => parsed.no_receiver = true,
                 _ => {
-                    return Err(format!("`{argument}` is none of --seconds, --json, --no-receiver"));
+                    return Err(format!(
+                        "`{argument}` is none of --seconds, --json, --no-receiver"
+                    ));
                 }
             }
         }

@@ -45,7 +45,8 @@ fn use_shop(url: &str, client: usize, requests: &Requests, is_over: &AtomicBool)
             2 => agent.get(format!("{url}/orders/{n}")).call(),
             _ => order(&agent, url, n),
         };
-        match answer {
+        // A connection is used again only when the answer was read.
+        match answer.and_then(|mut answer| answer.body_mut().read_to_vec()) {
             Ok(_) => requests.answered.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
                 tracing::info!(error = &error as &dyn std::error::Error, "request failed");
