@@ -245,6 +245,7 @@ impl Sink {
         queue.progressed_at = now;
         if let Outcome::RetryAfter(delay) = outcome
             && !queue.ended
+            && !queue.hurried // the last attempt was this one
             && now.saturating_duration_since(parcel.queued_at) < RETRY_MAX
         {
             let item = self.item(parcel.clone(), &mut queue, now.checked_add(*delay));

@@ -143,8 +143,10 @@ impl Pool {
             unsafe { Chunk::free(chunk) };
             return;
         }
+        let mut chunk = chunk;
         // SAFETY: nobody uses it: its header can be reset.
         unsafe {
+            chunk.as_mut().first_record = 0;
             chunk.as_ref().committed.store(0, Ordering::Relaxed);
             chunk.as_ref().next.store(std::ptr::null_mut(), Ordering::Relaxed);
         }

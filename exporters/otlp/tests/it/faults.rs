@@ -21,7 +21,7 @@ fn nowhere() -> String {
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -202,8 +202,8 @@ fn partial_success_is_counted_and_never_sent_again() {
 
 #[test]
 fn answer_that_is_too_large_is_final() {
-    let bomb = gzip(&vec![0; 64 << 20]);
-    assert!(bomb.len() < 1 << 20);
+    let bomb = gzip(&vec![0; 5 << 20]);
+    assert!(bomb.len() < 64 << 10);
     let gzipped = vec![("content-encoding".to_owned(), "gzip".to_owned())];
     for (headers, body) in [(Vec::new(), vec![0; (4 << 20) + 1]), (gzipped, bomb)] {
         let receiver = Receiver::start().unwrap();
