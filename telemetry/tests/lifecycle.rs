@@ -2,6 +2,8 @@
 //!
 //! One test, because the process has one.
 
+#![expect(clippy::unwrap_used, reason = "a failed test may say so")]
+
 use std::time::Duration;
 use telemetry_toolkit::ledger::Signal;
 use telemetry_toolkit::testing::MemoryExporter;
