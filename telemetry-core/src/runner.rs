@@ -242,7 +242,6 @@ impl Sink {
         let mut queue = self.queue();
         queue.open.remove(&parcel.sequence);
         let now = clock::now();
-        queue.progressed_at = now;
         if let Outcome::RetryAfter(delay) = outcome
             && !queue.ended
             && !queue.hurried // the last attempt was this one
@@ -254,6 +253,7 @@ impl Sink {
             self.work.notify_one();
             return;
         }
+        queue.progressed_at = now;
         queue.bytes = queue.bytes.saturating_sub(parcel.bytes);
         self.ledger().settle(parcel.units, outcome);
         let passed = queue.passed_flushes();
@@ -333,7 +333,10 @@ impl Sink {
                 }
                 Some(_) => {
                     if let Some(item) = queue.items.pop_front() {
-                        queue.progressed_at = now;
+                        // An exporter that only tries again must not hold up the others.
+                        if item.not_before.is_none() {
+                            queue.progressed_at = now;
+                        }
                         return item;
                     }
                 }
