@@ -193,7 +193,20 @@ pub(crate) enum Released {
 pub(crate) fn release(handle: u64) -> Released {
     let (generation, index) = split(handle);
     let Some(slot) = slot(index) else { return Released::Stale };
-    let mut state = slot.state.load(Ordering::Relaxed);
+    // Acquire: what other holders did before they let go is visible to the last one.
+    let state = slot.state.load(Ordering::Acquire);
+    if state == generation << REFS_BITS | 1 {
+        // The caller's reference is the only one, so nobody can take another: no need for a
+        // read-modify-write. (Whoever retains a forged handle just now finds it stale later.)
+        slot.state.store(generation << REFS_BITS, Ordering::Relaxed);
+        return Released::Last(slot.facts());
+    }
+    release_shared(slot, generation, state)
+}
+
+#[cold]
+#[inline(never)]
+fn release_shared(slot: &Slot, generation: u64, mut state: u64) -> Released {
     loop {
         let refs = state & REFS_MASK;
         if state >> REFS_BITS != generation || refs == 0 {
