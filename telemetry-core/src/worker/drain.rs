@@ -15,10 +15,11 @@ use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal};
 use crate::record::{Kind, RawRecord, flag};
 use crate::router;
+use crate::sync::MutexGuard;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 
 /// How many ids of lost spans are remembered, so that they hold nothing back again.
 const LOST_MAX: usize = 4096;

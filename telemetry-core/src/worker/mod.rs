@@ -107,7 +107,7 @@ impl Worker {
     /// Runs until it is told to end.
     pub(crate) fn run(mut self) {
         crate::local::mark_own_thread();
-        self.parts.intake.waker.set_thread(Some(std::thread::current()));
+        self.parts.intake.waker.set_thread(Some(crate::sync::thread::current()));
         let mut idle_rounds = 0;
         loop {
             for command in self.parts.commands.take() {
@@ -156,15 +156,13 @@ impl Worker {
     }
 
     fn sleep(&self) {
-        let waker = &self.parts.intake.waker;
-        waker.prepare_to_sleep();
-        std::thread::park_timeout(INTERVAL);
         let has_records =
-            self.parts.intake.buffers().iter().any(|shared| shared.consumer().peek().is_some());
-        if waker.may_sleep() && !has_records {
-            std::thread::park_timeout(self.longest_sleep());
-        }
-        waker.awake();
+            || self.parts.intake.buffers().iter().any(|shared| shared.consumer().peek().is_some());
+        self.parts.intake.waker.sleep(
+            || std::thread::park_timeout(INTERVAL),
+            has_records,
+            || std::thread::park_timeout(self.longest_sleep()),
+        );
     }
 
     fn longest_sleep(&self) -> Duration {
