@@ -131,7 +131,7 @@ impl Pool {
     /// # Safety
     ///
     /// Nobody uses the chunk any more.
-    pub(crate) unsafe fn release(&self, chunk: NonNull<Chunk>) {
+    pub(crate) unsafe fn release(&self, mut chunk: NonNull<Chunk>) {
         let mut free = lock(&self.free);
         let kept = free.small.len() * Size::Small.data_bytes()
             + free.large.len() * Size::Large.data_bytes();
@@ -145,8 +145,10 @@ impl Pool {
         }
         // SAFETY: nobody uses it: its header can be reset.
         unsafe {
-            chunk.as_ref().committed.store(0, Ordering::Relaxed);
-            chunk.as_ref().next.store(std::ptr::null_mut(), Ordering::Relaxed);
+            let header = chunk.as_mut();
+            header.committed.store(0, Ordering::Relaxed);
+            header.next.store(std::ptr::null_mut(), Ordering::Relaxed);
+            header.first_record = 0; // it may become the first chunk of another thread
         }
         match size {
             Size::Small => free.small.push(chunk),

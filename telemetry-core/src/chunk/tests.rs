@@ -186,3 +186,20 @@ fn all_memory_is_given_back() {
     }
     assert_eq!(pool.outstanding(), 0);
 }
+
+#[test]
+fn buffer_that_begins_in_a_used_chunk_counts_from_zero() {
+    let pool = Arc::new(Pool::new(1024 * 1024));
+    let first = Producer::new(Arc::clone(&pool), None).unwrap();
+    for number in 0..300 {
+        assert!(write(&first, &Never, number, 100));
+    }
+    while take(&mut first.shared().consumer()).is_some() {}
+    // Takes one of the chunks that were read to their end.
+    let second = Producer::new(Arc::clone(&pool), None).unwrap();
+    assert!(write(&second, &Never, 0, 100));
+    assert_eq!(second.shared().consumer().committed(), 1);
+    drop(first);
+    let third = Producer::new(pool, None).unwrap();
+    assert_eq!(third.shared().consumer().committed(), 0);
+}
