@@ -7,6 +7,8 @@
 //!   its queue is half empty.
 //! - Every delivery that was enqueued is settled exactly once: by its ack, by a panic, or by the
 //!   deadline of the shutdown.
+//! - A shutdown waits for the retries that are due before its deadline, and a runner that is still
+//!   busy then ends as soon as its exporter returns.
 //! - A panic of the exporter costs the batch it had; then it rests, 1 s at first, doubling up to
 //!   60 s, and what comes meanwhile is counted `quarantined`.
 
@@ -58,6 +60,13 @@ struct Item {
     not_before: Option<Instant>,
 }
 
+impl Item {
+    /// The end, for a runner whose shutdown was given up.
+    fn end(now: Instant) -> Self {
+        Self { sequence: u64::MAX, work: Work::Shutdown(now), delivery: None, not_before: None }
+    }
+}
+
 struct Queue {
     items: VecDeque<Item>,
     /// Of what is queued and under way.
@@ -68,7 +77,8 @@ struct Queue {
     flushes: Vec<(u64, Arc<Ticket>)>,
     progressed_at: Instant,
     stalled: bool,
-    hurried: bool,
+    /// When the shutdown under way has to be over: no retry is due after it.
+    deadline: Option<Instant>,
     ended: bool,
 }
 
@@ -78,7 +88,7 @@ pub(crate) struct Sink {
     pub(crate) index: usize,
     pub(crate) signals: Signals,
     on_full: OnFull,
-    capacity_bytes: usize,
+    pub(crate) capacity_bytes: usize,
     ledger: Arc<Ledger>,
     queue: Mutex<Queue>,
     work: Condvar,
@@ -118,7 +128,7 @@ impl Sink {
             flushes: Vec::new(),
             progressed_at: clock::now(),
             stalled: false,
-            hurried: false,
+            deadline: None,
             ended: false,
         };
         Arc::new(Self {
@@ -242,17 +252,17 @@ impl Sink {
         let mut queue = self.queue();
         queue.open.remove(&parcel.sequence);
         let now = clock::now();
-        queue.progressed_at = now;
         if let Outcome::RetryAfter(delay) = outcome
-            && !queue.ended
-            && now.saturating_duration_since(parcel.queued_at) < RETRY_MAX
+            && let Some(due) = queue.retry_at(parcel, now, *delay)
         {
-            let item = self.item(parcel.clone(), &mut queue, now.checked_add(*delay));
+            let item = self.item(parcel.clone(), &mut queue, Some(due));
             queue.items.push_front(item);
             drop(queue);
             self.work.notify_one();
             return;
         }
+        // A retry is no progress: an exporter that does nothing else is stalled.
+        queue.progressed_at = now;
         queue.bytes = queue.bytes.saturating_sub(parcel.bytes);
         self.ledger().settle(parcel.units, outcome);
         let passed = queue.passed_flushes();
@@ -266,9 +276,14 @@ impl Sink {
         self.mark(Work::Flush(ticket));
     }
 
-    /// Tells the runner to end; retries are not waited for any more.
+    /// Tells the runner to end; what was to be retried after the deadline gets its last try now.
     pub(crate) fn shutdown(&self, deadline: Instant) {
-        self.queue().hurried = true;
+        let mut queue = self.queue();
+        queue.deadline = Some(deadline);
+        for item in &mut queue.items {
+            item.not_before = item.not_before.filter(|due| *due < deadline);
+        }
+        drop(queue);
         self.mark(Work::Shutdown(deadline));
     }
 
@@ -310,6 +325,8 @@ impl Sink {
             queue.items.clear();
             std::mem::take(&mut queue.open)
         };
+        // A runner that was not done finds the end now, and drops its exporter.
+        self.work.notify_one();
         for delivery in left.into_values() {
             delivery.finish(Outcome::Rejected(Cause::ShutdownTimeout));
         }
@@ -320,9 +337,12 @@ impl Sink {
         let mut queue = self.queue();
         loop {
             let now = clock::now();
+            if queue.ended {
+                return Item::end(now);
+            }
             let due = |item: &Item| item.not_before.filter(|due| *due > now);
             match queue.items.front().map(due) {
-                Some(Some(due)) if !queue.hurried => {
+                Some(Some(due)) => {
                     let left = due.saturating_duration_since(now);
                     queue = self
                         .work
@@ -330,9 +350,11 @@ impl Sink {
                         .unwrap_or_else(PoisonError::into_inner)
                         .0;
                 }
-                Some(_) => {
+                Some(None) => {
                     if let Some(item) = queue.items.pop_front() {
-                        queue.progressed_at = now;
+                        if item.not_before.is_none() {
+                            queue.progressed_at = now;
+                        }
                         return item;
                     }
                 }
@@ -408,6 +430,14 @@ impl Sink {
 }
 
 impl Queue {
+    /// When a parcel may be tried again; `None` if it has been tried for long enough.
+    fn retry_at(&self, parcel: &Parcel, now: Instant, delay: Duration) -> Option<Instant> {
+        let tried = now.saturating_duration_since(parcel.queued_at);
+        let due = now.checked_add(delay)?;
+        let in_time = self.deadline.is_none_or(|deadline| due < deadline);
+        (!self.ended && tried < RETRY_MAX && in_time).then_some(due)
+    }
+
     /// Takes the flushes that nothing before them holds back any more.
     fn passed_flushes(&mut self) -> Vec<Arc<Ticket>> {
         let first_open = self.open.keys().next().copied().unwrap_or(u64::MAX);
