@@ -143,7 +143,10 @@ pub(crate) fn record(handle: u64, values: &Record<'_>) {
 
 /// Links a span to another one that it follows from.
 pub(crate) fn follows_from(handle: u64, other: u64) {
-    let Some(other) = slots::read(other) else { return };
+    let Some(other) = slots::read(other) else {
+        local::with(|local| stale(local, other));
+        return;
+    };
     update(handle, Kind::FollowsFrom, |writer| {
         writer.leading_u64((other.trace_id >> 64) as u64);
         writer.leading_u64(other.trace_id as u64);
