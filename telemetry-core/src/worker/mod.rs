@@ -137,7 +137,11 @@ impl Worker {
 
     /// Reads one batch and hands it out.
     fn round(&mut self, mode: Mode) -> drain::Round {
-        let mut builder = Builder::new(self.parts.sinks.len(), self.anchors.current());
+        // Several batches fit every queue, so that an exporter shows its progress by them.
+        let bytes_max =
+            self.parts.sinks.iter().map(|sink| sink.capacity_bytes / 8).min().unwrap_or(usize::MAX);
+        let mut builder =
+            Builder::new(self.parts.sinks.len(), self.anchors.current()).bytes_max(bytes_max);
         let round = self.drain.round(&mut builder, mode);
         if self.parts.takes_diagnostics {
             report::write_diagnostics(&mut builder, &self.parts.ledger);
