@@ -552,6 +552,15 @@ impl ScopedPipeline {
         self.pipeline.flush(timeout)
     }
 
+    /// As [`Pipeline::flush_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::flush_async`].
+    pub async fn flush_async(&self, timeout: Duration) -> Result<Report, Error> {
+        self.pipeline.flush_async(timeout).await
+    }
+
     /// As [`Pipeline::report`].
     pub fn report(&self) -> Report {
         self.pipeline.report()
