@@ -14,8 +14,8 @@ use crate::context::ids::Generator;
 use crate::intake::Intake;
 use crate::recorder::slots::FreeSlots;
 use crate::router::Scope;
-use std::cell::{Cell, RefCell};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bits of [`Local::mode`]: anything but 0 leaves the fast path.
 pub(crate) mod mode {
@@ -37,8 +37,10 @@ pub(crate) struct Current {
     /// The handle `tracing` knows it by; 0 = none.
     pub(crate) handle: u64,
     pub(crate) span_id: u64,
-    pub(crate) trace_id: u128,
-    pub(crate) flags: u8,
+    pub(crate) trace_high: u64,
+    pub(crate) trace_low: u64,
+    /// The record flags of what happens inside; a whole word, so that copies are of words.
+    pub(crate) flags: u64,
 }
 
 /// A thread's own state.
@@ -47,7 +49,9 @@ pub(crate) struct Local {
     producer: Producer,
     pub(crate) mode: Cell<u32>,
     pub(crate) current: Cell<Current>,
-    pub(crate) stack: RefCell<Vec<Current>>,
+    /// The span that this thread opened last: the one it most likely enters next.
+    pub(crate) newest: Cell<Current>,
+    pub(crate) stack: Stack,
     /// Enters beyond [`STACK_MAX`], which keep the current span.
     pub(crate) overflow: Cell<usize>,
     pub(crate) ids: Generator,
@@ -56,6 +60,71 @@ pub(crate) struct Local {
     pub(crate) scope: RefCell<Option<ScopedBuffer>>,
     /// The last event's callsite: how the `log` bridge knows `tracing`'s own log record of it.
     pub(crate) last_callsite: Cell<u32>,
+}
+
+/// The spans around the current one, outermost first.
+///
+/// # Invariants
+///
+/// - The vector is reached only inside the methods here, none of which calls anything that could
+///   reach it again: no two references to it exist at once.
+pub(crate) struct Stack(UnsafeCell<Vec<Current>>);
+
+impl Stack {
+    fn new() -> Self {
+        Self(UnsafeCell::new(Vec::new()))
+    }
+
+    /// Pushes an entry; `false` when [`STACK_MAX`] are there.
+    #[inline(always)]
+    pub(crate) fn push(&self, entry: Current) -> bool {
+        // SAFETY: the type's invariant; there is room, so `push` does not allocate.
+        let stack = unsafe { &mut *self.0.get() };
+        if stack.len() < stack.capacity() {
+            stack.push(entry);
+            return true;
+        }
+        self.push_growing(entry)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_growing(&self, entry: Current) -> bool {
+        // The allocator may log and enter spans: it then finds an empty stack, not a borrowed one.
+        // SAFETY: the type's invariant; `take` allocates nothing.
+        let mut stack = std::mem::take(unsafe { &mut *self.0.get() });
+        let has_room = stack.len() < STACK_MAX;
+        if has_room {
+            stack.reserve(stack.len().max(32));
+            stack.push(entry);
+        }
+        // SAFETY: the type's invariant; what nested calls left behind is dropped after the borrow.
+        let nested = std::mem::replace(unsafe { &mut *self.0.get() }, stack);
+        drop(nested);
+        has_room
+    }
+
+    /// Takes the innermost entry.
+    #[inline(always)]
+    pub(crate) fn pop(&self) -> Option<Current> {
+        // SAFETY: the type's invariant.
+        unsafe { &mut *self.0.get() }.pop()
+    }
+
+    /// Takes the innermost entry of a span out, wherever it stands.
+    #[cold]
+    pub(crate) fn remove(&self, handle: u64) {
+        // SAFETY: the type's invariant.
+        let stack = unsafe { &mut *self.0.get() };
+        if let Some(at) = stack.iter().rposition(|entry| entry.handle == handle) {
+            stack.remove(at);
+        }
+    }
+
+    fn clear(&self) {
+        // SAFETY: the type's invariant.
+        unsafe { &mut *self.0.get() }.clear();
+    }
 }
 
 /// The buffer of a thread in a scoped pipeline.
@@ -76,7 +145,8 @@ impl Local {
             producer,
             mode: Cell::new(if is_own_thread() { mode::OWN } else { 0 }),
             current: Cell::new(Current::default()),
-            stack: RefCell::new(Vec::new()),
+            newest: Cell::new(Current::default()),
+            stack: Stack::new(),
             overflow: Cell::new(0),
             ids: Generator::new(),
             free_slots: FreeSlots::new(),
@@ -128,31 +198,54 @@ thread_local! {
     static IN_SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `f` with the thread's state; `None` when there is none to be had (memory is exhausted,
-/// or a nested call while the shared one is in use by this very thread).
+/// Calls `fast` with the thread's state, or `slow` where it is not at hand.
+///
+/// Two functions, so that the fast one stands in its caller alone, without a second copy for the
+/// cold path; `slow` goes on to [`with_slow`].
 #[inline(always)]
-pub(crate) fn with<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+pub(crate) fn with_or<R>(fast: impl FnOnce(&Local) -> R, slow: impl FnOnce() -> R) -> R {
     let local = LOCAL.get();
-    if local.is_null() || local == AWAY {
-        return with_slow(f);
+    // One comparison for both special values: they are the two least addresses.
+    if local.addr() <= AWAY.addr() {
+        return slow();
     }
     // SAFETY: the pointer was made by `make` on this thread, and is freed only by this thread's
     // `Guard`, which does not run while a call is under way.
+    fast(unsafe { &*local })
+}
+
+/// Calls `f` with the thread's state; `None` when there is none to be had (memory is exhausted,
+/// or a nested call while the shared one is in use by this very thread).
+pub(crate) fn with<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+    with_slow(f)
+}
+
+/// As [`with`], for a call site of our own macro: its closure can be used once only, so the fast
+/// path and the rare ones share one copy of it.
+#[inline(always)]
+pub(crate) fn with_any<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+    let local = LOCAL.get();
+    if local.addr() <= AWAY.addr() {
+        return with_slow(f);
+    }
+    // SAFETY: as in `with_or`.
     Some(f(unsafe { &*local }))
 }
 
+/// As [`with`], for the cold path of [`with_or`]: makes the state first if need be.
 #[cold]
 #[inline(never)]
-fn with_slow<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
+pub(crate) fn with_slow<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
     if LOCAL.get() == UNSET {
         make();
     }
     let local = LOCAL.get();
-    if local != UNSET && local != AWAY {
-        // SAFETY: as in `with`.
+    if local.addr() > AWAY.addr() {
+        // SAFETY: as in `with_or`.
         return Some(f(unsafe { &*local }));
     }
-    with_shared(f)
+    let shared = SharedAccess::new()?;
+    shared.guard.0.as_ref().map(f)
 }
 
 fn make() {
@@ -175,24 +268,33 @@ unsafe impl Send for SharedLocal {}
 
 static SHARED: Mutex<SharedLocal> = Mutex::new(SharedLocal(None));
 
-fn with_shared<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
-    if IN_SHARED.replace(true) {
-        return None;
-    }
-    let result = {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.0.is_none() {
-            shared.0 = Local::new();
+/// The right of one thread to use the shared `Local`.
+struct SharedAccess {
+    guard: MutexGuard<'static, SharedLocal>,
+}
+
+impl SharedAccess {
+    fn new() -> Option<Self> {
+        if IN_SHARED.replace(true) {
+            return None;
         }
-        shared.0.as_ref().map(|local| {
+        let mut guard = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.0.is_none() {
+            guard.0 = Local::new();
+        }
+        if let Some(local) = &guard.0 {
             local.mode.set(if is_own_thread() { mode::OWN } else { 0 });
             local.set_current(Current::default());
-            local.stack.borrow_mut().clear();
-            f(local)
-        })
-    };
-    IN_SHARED.set(false);
-    result
+            local.stack.clear();
+        }
+        Some(Self { guard })
+    }
+}
+
+impl Drop for SharedAccess {
+    fn drop(&mut self) {
+        IN_SHARED.set(false);
+    }
 }
 
 /// Marks the calling thread as the pipeline's own: what it emits goes to diagnostics only, and it

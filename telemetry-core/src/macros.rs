@@ -75,7 +75,7 @@ impl Site {
         if callsite.decision().sinks == 0 && !router::has_scopes() {
             return;
         }
-        local::with(|local| {
+        local::with_any(|local| {
             let decision = recorder::decision(local, callsite);
             if decision.sinks != 0 {
                 recorder::emit_event(local, callsite, decision, local.current.get(), write);

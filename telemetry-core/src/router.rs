@@ -291,8 +291,11 @@ pub(crate) fn set_sampler(sampler: Option<Arc<dyn Sampler>>) {
 
 /// The flags of a new trace.
 #[inline(always)]
-pub(crate) fn sample(trace_id: u128, root: &Callsite) -> u8 {
-    if HAS_SAMPLER.load(Ordering::Relaxed) { ask_sampler(trace_id, root) } else { flag::SAMPLED }
+pub(crate) fn sample(trace_high: u64, trace_low: u64, root: &Callsite) -> u8 {
+    if HAS_SAMPLER.load(Ordering::Relaxed) {
+        return ask_sampler(u128::from(trace_high) << 64 | u128::from(trace_low), root);
+    }
+    flag::SAMPLED
 }
 
 #[cold]

@@ -35,7 +35,7 @@ impl Subject for SubscriberJson {
         let keep = if setup.purpose == Purpose::File { Keep::All } else { Keep::Recent };
         let (sink, lines) = Sink::create(&setup.json_file(), keep)?;
         let (writer, guard) = NonBlockingBuilder::default().lossy(false).finish(sink);
-        let layer = fmt::layer().json().with_span_list(false).with_writer(writer);
+        let layer = fmt::layer().json().with_writer(writer);
         registry().with(layer).with(targets()?).try_init()?;
         Ok(Box::new(Installed { lines, guard, emitted: AtomicU64::new(0) }))
     }

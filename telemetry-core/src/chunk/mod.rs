@@ -52,6 +52,9 @@ pub(crate) struct Chunk {
     cells: Vec<loom::cell::UnsafeCell<()>>,
 }
 
+/// One record more, in the unit of `Chunk::committed`.
+const ONE_RECORD: u64 = 1 << 32;
+
 /// How far a chunk is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Committed {
@@ -110,8 +113,7 @@ impl Chunk {
     }
 
     #[inline(always)]
-    fn commit(&self, committed: Committed) {
-        let word = u64::from(committed.records) << 32 | u64::from(committed.bytes);
+    fn commit(&self, word: u64) {
         // Release: the record's bytes are visible to whoever sees the new position.
         let ordering =
             if is_planted(Bug::UnorderedCommit) { Ordering::Relaxed } else { Ordering::Release };

@@ -6,7 +6,7 @@
 //! - `end == pos` in drop state, so that every record takes the slow path.
 //! - Only the thread that owns the producer calls it.
 
-use super::{Chunk, Committed, Pool, Shared, Size};
+use super::{Chunk, ONE_RECORD, Pool, Shared, Size};
 use crate::record::{HEADER_BYTES, Header, Room, Writer};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Bug, is_planted};
@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 
 /// What a thread does when the budget is used up.
-pub(crate) trait Refill {
+pub(crate) trait Refill: Send + Sync {
     /// Called when a chunk cannot be charged: waits, or returns `false` to drop.
     fn wait_for_room(&self, pool: &Pool, size: Size, shared: &Shared) -> bool;
     /// Called after a chunk was sealed: the worker has something to read.
@@ -24,31 +24,37 @@ pub(crate) trait Refill {
 /// Writes records into a chain of chunks.
 pub(crate) struct Producer {
     pool: Arc<Pool>,
+    refill: Arc<dyn Refill>,
     shared: Arc<Shared>,
     chunk: Cell<NonNull<Chunk>>,
     start: Cell<*mut u8>,
     pos: Cell<*mut u8>,
     end: Cell<*mut u8>,
-    /// Records committed in this chunk.
-    records: Cell<u32>,
+    /// What is committed in this chunk, as in `Chunk::committed`.
+    committed: Cell<u64>,
     dropping: Cell<bool>,
 }
 
 impl Producer {
     /// A buffer with one small chunk; `None` when the allocator has nothing left.
-    pub(crate) fn new(pool: Arc<Pool>, thread_name: Option<String>) -> Option<Self> {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        refill: Arc<dyn Refill>,
+        thread_name: Option<String>,
+    ) -> Option<Self> {
         let chunk = pool.take(Size::Small)?;
         let shared = Arc::new(Shared::new(Arc::clone(&pool), chunk, thread_name));
         let start = Chunk::data(chunk);
         Some(Self {
             pool,
+            refill,
             shared,
             chunk: Cell::new(chunk),
             start: Cell::new(start),
             pos: Cell::new(start),
             // SAFETY: the chunk has that many bytes of data.
             end: Cell::new(unsafe { start.add(Size::Small.data_bytes()) }),
-            records: Cell::new(0),
+            committed: Cell::new(0),
             dropping: Cell::new(false),
         })
     }
@@ -59,22 +65,16 @@ impl Producer {
 
     /// Writes one record; `false` when it was dropped for want of room.
     #[inline(always)]
-    pub(crate) fn write(
-        &self,
-        refill: &dyn Refill,
-        header: &Header,
-        write: impl FnOnce(&mut Writer<'_>),
-    ) -> bool {
+    pub(crate) fn write(&self, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> bool {
         let left = self.end.get() as usize - self.pos.get() as usize;
-        if left < HEADER_BYTES && !self.make_room(refill, HEADER_BYTES, 0) {
+        if left < HEADER_BYTES && !self.make_room(HEADER_BYTES, 0) {
             return false;
         }
-        let room = Growing { producer: self, refill };
         let start = self.pos.get();
         let length = self.end.get() as usize - start as usize;
         // SAFETY: `pos..end` is free data of the current chunk, at least a header long; chunk data
-        // is aligned to 64 and records are multiples of 8 long. `Growing` returns the same.
-        let mut writer = unsafe { Writer::begin(start, length, &room, header) };
+        // is aligned to 64 and records are multiples of 8 long. `grow` returns the same.
+        let mut writer = unsafe { Writer::begin(start, length, Some(self), header) };
         write(&mut writer);
         match writer.finish() {
             Some((start, length)) => {
@@ -88,21 +88,35 @@ impl Producer {
     #[inline(always)]
     fn commit(&self, start: *mut u8, length: usize) {
         debug_assert!(start == self.pos.get());
-        let from = start as usize - self.start.get() as usize;
         // SAFETY: the writer stayed within `pos..end`.
         self.pos.set(unsafe { start.add(length) });
-        let records = self.records.get() + 1;
-        self.records.set(records);
+        let committed = self.committed.get() + ONE_RECORD + length as u64;
+        self.committed.set(committed);
         // SAFETY: the producer's current chunk is never freed by the consumer.
         let chunk = unsafe { self.chunk.get().as_ref() };
-        chunk.touch_write(from, from + length);
-        chunk.commit(Committed { records, bytes: (from + length) as u32 });
+        let to = committed as u32 as usize;
+        chunk.touch_write(to - length, to);
+        chunk.commit(committed);
+    }
+
+    /// Writes a record that is a header only; `false` when it was dropped for want of room.
+    #[inline(always)]
+    pub(crate) fn write_header(&self, header: &Header) -> bool {
+        let left = self.end.get() as usize - self.pos.get() as usize;
+        if left < HEADER_BYTES && !self.make_room(HEADER_BYTES, 0) {
+            return false;
+        }
+        let start = self.pos.get();
+        // SAFETY: there is room for a header, and chunk data is aligned as in `write`.
+        unsafe { header.write_alone(start) };
+        self.commit(start, HEADER_BYTES);
+        true
     }
 
     /// Copies a finished record (of the re-entrancy side buffer) behind the others.
-    pub(crate) fn append(&self, refill: &dyn Refill, record: &[u8]) -> bool {
+    pub(crate) fn append(&self, record: &[u8]) -> bool {
         let left = self.end.get() as usize - self.pos.get() as usize;
-        if left < record.len() && !self.make_room(refill, record.len(), 0) {
+        if left < record.len() && !self.make_room(record.len(), 0) {
             return false;
         }
         let start = self.pos.get();
@@ -116,7 +130,7 @@ impl Producer {
     /// bytes behind the last commit, of a record that is still being written, go along.
     #[cold]
     #[inline(never)]
-    fn make_room(&self, refill: &dyn Refill, wanted: usize, carried: usize) -> bool {
+    fn make_room(&self, wanted: usize, carried: usize) -> bool {
         if self.dropping.get() {
             if !self.pool.is_half_empty() {
                 return false;
@@ -129,7 +143,7 @@ impl Producer {
         // SAFETY: the producer's current chunk is never freed by the consumer.
         let current = unsafe { self.chunk.get().as_ref() };
         if !self.pool.charge(current.size)
-            && !refill.wait_for_room(&self.pool, current.size, &self.shared)
+            && !self.refill.wait_for_room(&self.pool, current.size, &self.shared)
         {
             self.enter_drop_state();
             return false;
@@ -144,7 +158,7 @@ impl Producer {
         // else's.
         unsafe { std::ptr::copy_nonoverlapping(self.pos.get(), Chunk::data(next), carried) };
         self.link(current, next);
-        refill.sealed();
+        self.refill.sealed();
         true
     }
 
@@ -156,7 +170,7 @@ impl Producer {
     }
 
     fn link(&self, current: &Chunk, mut next: NonNull<Chunk>) {
-        let first_record = current.first_record + u64::from(self.records.get());
+        let first_record = current.first_record + (self.committed.get() >> 32);
         if is_planted(Bug::LinkedTooEarly) {
             // Twice: loom switches threads before an access that others depend on.
             current.next.store(next.as_ptr(), Ordering::Release);
@@ -176,7 +190,7 @@ impl Producer {
         self.pos.set(start);
         // SAFETY: the chunk has that many bytes of data.
         self.end.set(unsafe { start.add(data_bytes) });
-        self.records.set(0);
+        self.committed.set(0);
     }
 
     fn enter_drop_state(&self) {
@@ -207,18 +221,12 @@ impl std::fmt::Debug for Producer {
     }
 }
 
-/// Lets a record that outgrows the chunk move on to the next one.
-struct Growing<'a> {
-    producer: &'a Producer,
-    refill: &'a dyn Refill,
-}
-
-impl Room for Growing<'_> {
+impl Room for Producer {
     fn grow(&self, used: usize, wanted: usize) -> Option<(*mut u8, usize)> {
-        if !self.producer.make_room(self.refill, wanted, used) {
+        if !self.make_room(wanted, used) {
             return None;
         }
-        let start = self.producer.pos.get();
-        Some((start, self.producer.end.get() as usize - start as usize))
+        let start = self.pos.get();
+        Some((start, self.end.get() as usize - start as usize))
     }
 }

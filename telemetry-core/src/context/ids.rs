@@ -133,11 +133,12 @@ impl Generator {
         if id == 0 { permute(0, self.key.get()) } else { id }
     }
 
-    /// A random trace id, never 0.
+    /// The halves of a random trace id, never 0.
     #[inline(always)]
-    pub(crate) fn trace_id(&self) -> u128 {
-        let id = u128::from(self.random()) << 64 | u128::from(self.random());
-        if id == 0 { 1 } else { id }
+    pub(crate) fn trace_id(&self) -> (u64, u64) {
+        let (high, low) = (self.random(), self.random());
+        // A low half of 0 would do, but samplers look at it alone.
+        (high, if low == 0 { 1 } else { low })
     }
 
     /// Wyrand: 64-bit state, passes BigCrush (Wang Yi, "wyhash final version 4").
@@ -210,7 +211,8 @@ mod tests {
         let generator = Generator::new();
         let (mut any, mut all) = (0_u128, u128::MAX);
         for _ in 0..256 {
-            let id = generator.trace_id();
+            let (high, low) = generator.trace_id();
+            let id = u128::from(high) << 64 | u128::from(low);
             any |= id;
             all &= id;
         }

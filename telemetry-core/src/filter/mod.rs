@@ -48,7 +48,7 @@ impl Filter {
 
     /// Nothing.
     pub fn off() -> Self {
-        Self { directives: Vec::new() }
+        Self { directives: vec![Directive { target: String::new(), level: None }] }
     }
 
     /// Is an event or span of this target and level wanted?
@@ -160,6 +160,9 @@ impl FromStr for Filter {
             let right = format!("at most {DIRECTIVES_MAX} directives");
             return Err(Error::setting("filter", format_args!("{} of them", parts.len()), &right));
         }
+        if parts.is_empty() {
+            return Ok(Self::off());
+        }
         let mut directives: Vec<Directive> = Vec::with_capacity(parts.len());
         for part in parts {
             let directive = Directive::parse(part)?;
@@ -173,9 +176,6 @@ impl FromStr for Filter {
 
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.directives.is_empty() {
-            return f.write_str("off");
-        }
         for (n, directive) in self.directives.iter().rev().enumerate() {
             let separator = if n == 0 { "" } else { "," };
             let level = directive.level.map_or("off", |level| level.as_str());

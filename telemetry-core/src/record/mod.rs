@@ -133,6 +133,7 @@ pub(crate) struct Header {
     pub(crate) callsite: u32,
     pub(crate) sinks: u32,
     pub(crate) ticks: u64,
-    pub(crate) trace_id: u128,
+    pub(crate) trace_high: u64,
+    pub(crate) trace_low: u64,
     pub(crate) span_id: u64,
 }

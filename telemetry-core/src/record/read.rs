@@ -96,7 +96,8 @@ impl<'a> RawRecord<'a> {
             callsite: self.callsite(),
             sinks: self.sinks(),
             ticks: self.ticks(),
-            trace_id: self.trace_id(),
+            trace_high: (self.trace_id() >> 64) as u64,
+            trace_low: self.trace_id() as u64,
             span_id: self.span_id(),
         })
     }

@@ -13,7 +13,8 @@ fn header(kind: Kind) -> Header {
         callsite: 7,
         sinks: 0b101,
         ticks: 99,
-        trace_id: 1 << 100 | 5,
+        trace_high: 1 << 36,
+        trace_low: 5,
         span_id: 11,
     }
 }

@@ -24,22 +24,13 @@ pub(crate) trait Room {
     fn grow(&self, used: usize, wanted: usize) -> Option<(*mut u8, usize)>;
 }
 
-/// Room that does not grow: for writing into memory of [`RECORD_BYTES_MAX`] bytes.
-#[derive(Debug)]
-struct Whole;
-
-impl Room for Whole {
-    fn grow(&self, _: usize, _: usize) -> Option<(*mut u8, usize)> {
-        None
-    }
-}
-
 /// Writes the fields of one record; every method stays within the record's limits.
 pub struct Writer<'a> {
     start: *mut u8,
     pos: *mut u8,
     end: *mut u8,
-    room: &'a dyn Room,
+    /// Where more room comes from; `None` = this is all there is.
+    room: Option<&'a dyn Room>,
     flags: u8,
     refused: bool,
 }
@@ -47,6 +38,45 @@ pub struct Writer<'a> {
 impl fmt::Debug for Writer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").field("used", &self.used()).finish_non_exhaustive()
+    }
+}
+
+impl Header {
+    /// Writes the header's bytes.
+    ///
+    /// # Safety
+    ///
+    /// `start` is aligned to 8 and points to [`HEADER_BYTES`] writable bytes that nobody else
+    /// touches.
+    #[inline(always)]
+    unsafe fn write(&self, start: *mut u8, length: u32, padding: u8) {
+        let version_kind = u64::from(VERSION << 4 | self.kind as u8);
+        let second = version_kind
+            | u64::from(self.flags) << 8
+            | u64::from(self.epoch) << 16
+            | u64::from(padding) << 24;
+        // SAFETY: the caller vouches for aligned room.
+        unsafe {
+            start.cast::<u32>().write(length);
+            start.add(4).cast::<u32>().write((second as u32).to_le());
+            start.add(8).cast::<u32>().write(self.callsite);
+            start.add(12).cast::<u32>().write(self.sinks);
+            start.add(16).cast::<u64>().write(self.ticks);
+            start.add(24).cast::<u64>().write(self.trace_high);
+            start.add(32).cast::<u64>().write(self.trace_low);
+            start.add(40).cast::<u64>().write(self.span_id);
+        }
+    }
+
+    /// Writes a whole record that has no payload.
+    ///
+    /// # Safety
+    ///
+    /// As [`Header::write`].
+    #[inline(always)]
+    pub(crate) unsafe fn write_alone(&self, start: *mut u8) {
+        // SAFETY: the caller vouches for it.
+        unsafe { self.write(start, HEADER_BYTES as u32, 0) };
     }
 }
 
@@ -62,21 +92,12 @@ impl<'a> Writer<'a> {
     pub(crate) unsafe fn begin(
         start: *mut u8,
         length: usize,
-        room: &'a dyn Room,
+        room: Option<&'a dyn Room>,
         header: &Header,
     ) -> Self {
         // SAFETY: the caller vouches for `length >= HEADER_BYTES` aligned bytes at `start`.
         unsafe {
-            let kind_epoch = u32::from(VERSION << 4 | header.kind as u8)
-                | u32::from(header.flags) << 8
-                | u32::from(header.epoch) << 16;
-            start.add(4).cast::<u32>().write(kind_epoch.to_le());
-            start.add(8).cast::<u32>().write(header.callsite);
-            start.add(12).cast::<u32>().write(header.sinks);
-            start.add(16).cast::<u64>().write(header.ticks);
-            start.add(24).cast::<u64>().write((header.trace_id >> 64) as u64);
-            start.add(32).cast::<u64>().write(header.trace_id as u64);
-            start.add(40).cast::<u64>().write(header.span_id);
+            header.write(start, 0, 0);
             Self {
                 start,
                 pos: start.add(HEADER_BYTES),
@@ -136,7 +157,7 @@ impl<'a> Writer<'a> {
             self.flags |= flag::CUT;
             return false;
         }
-        match self.room.grow(used, used + wanted) {
+        match self.room.and_then(|room| room.grow(used, used + wanted)) {
             Some((start, length)) => {
                 debug_assert!(length >= used + wanted && length % 8 == 0);
                 self.start = start;
@@ -437,7 +458,7 @@ impl<'a> Writer<'a> {
         // SAFETY: the vector's memory is aligned to 8, long enough, and borrowed by nobody else
         // until the writer has finished.
         let mut writer =
-            unsafe { Writer::begin(memory.as_mut_ptr().cast(), RECORD_BYTES_MAX, &Whole, header) };
+            unsafe { Writer::begin(memory.as_mut_ptr().cast(), RECORD_BYTES_MAX, None, header) };
         write(&mut writer);
         let length = writer.finish().map_or(0, |(_, length)| length);
         memory.iter().flat_map(|word| word.to_ne_bytes()).take(length).collect()

@@ -34,19 +34,31 @@ pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
         Some(callsite) => callsite,
         None => crate::router::register(metadata),
     };
-    local::with(|local| {
-        let decision = decision(local, callsite);
-        if decision.sinks == 0 {
-            return;
-        }
-        local.last_callsite.set(callsite.id());
-        let current = if event.is_contextual() {
-            local.current.get()
-        } else {
-            event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
-        };
-        emit_event(local, callsite, decision, current, |writer| event.record(writer));
-    });
+    local::with_or(
+        |local| tracing_event_in(local, callsite, event),
+        || tracing_event_slow(callsite, event),
+    );
+}
+
+#[cold]
+#[inline(never)]
+fn tracing_event_slow(callsite: &Callsite, event: &tracing_core::Event<'_>) {
+    local::with_slow(|local| tracing_event_in(local, callsite, event));
+}
+
+#[inline(always)]
+fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
+    let decision = decision(local, callsite);
+    if decision.sinks == 0 {
+        return;
+    }
+    local.last_callsite.set(callsite.id());
+    let current = if event.is_contextual() {
+        local.current.get()
+    } else {
+        event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
+    };
+    emit_event(local, callsite, decision, current, |writer| event.record(writer));
 }
 
 /// Which sinks want a callsite's records, of the pipeline that takes this thread's.
@@ -78,35 +90,53 @@ pub(crate) fn emit_event(
 ) {
     let header = Header {
         kind: Kind::Event,
-        flags: current.flags,
+        flags: current.flags as u8,
         epoch: decision.epoch,
         callsite: callsite.id(),
         sinks: decision.sinks,
         ticks: clock::ticks(),
-        trace_id: current.trace_id,
+        trace_high: current.trace_high,
+        trace_low: current.trace_low,
         span_id: current.span_id,
     };
     if let Err(cause) = emit(local, &header, write) {
-        with_intake(local, |intake| {
-            intake.lost(header.epoch, header.sinks, Signal::Log, cause);
-        });
+        lost(local, header, Signal::Log, cause);
     }
     if decision.urgent {
         with_intake(local, |intake| intake.waker.wake());
     }
 }
 
+/// Counts a record that found no room. By value: a reference would keep the header in memory on
+/// the fast path.
+#[cold]
+#[inline(never)]
+fn lost(local: &Local, header: Header, signal: Signal, cause: Cause) {
+    with_intake(local, |intake| intake.lost(header.epoch, header.sinks, signal, cause));
+}
+
 /// Writes one record into the thread's buffer.
 #[inline(always)]
 fn emit(local: &Local, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> Result<(), Cause> {
     if local.mode.get() != 0 {
-        return emit_unusual(local, header, write);
+        return emit_unusual(local, *header, write);
     }
     local.mode.set(mode::BUSY);
-    let written = local.producer().write(&*local.intake, header, write);
+    let written = local.producer().write(header, write);
     if local.mode.replace(0) != mode::BUSY {
         append_side(local);
     }
+    local.intake.waker.after_commit();
+    if written { Ok(()) } else { Err(Cause::BufferFull) }
+}
+
+/// Writes a record that is a header only, and so calls nobody's code.
+#[inline(always)]
+fn emit_header(local: &Local, header: &Header) -> Result<(), Cause> {
+    if local.mode.get() != 0 {
+        return emit_unusual(local, *header, |_| {});
+    }
+    let written = local.producer().write_header(header);
     local.intake.waker.after_commit();
     if written { Ok(()) } else { Err(Cause::BufferFull) }
 }
@@ -115,7 +145,7 @@ fn emit(local: &Local, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> 
 #[inline(never)]
 fn emit_unusual(
     local: &Local,
-    header: &Header,
+    header: Header,
     write: impl FnOnce(&mut Writer<'_>),
 ) -> Result<(), Cause> {
     let before = local.mode.get();
@@ -125,7 +155,7 @@ fn emit_unusual(
         return Ok(());
     }
     if before & mode::BUSY != 0 {
-        return emit_nested(local, header, before, write);
+        return emit_nested(local, &header, before, write);
     }
     let Some((scope, producer)) = (local.scope.borrow().as_ref())
         .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)))
@@ -133,7 +163,7 @@ fn emit_unusual(
         return Err(Cause::Reentrant);
     };
     local.mode.set(before | mode::BUSY);
-    let written = producer.write(&*scope.intake, header, write);
+    let written = producer.write(&header, write);
     let after = local.mode.replace(before);
     if after & mode::SIDE != 0 {
         append_side(local);
@@ -173,8 +203,8 @@ fn append_side(local: &Local) {
     while let Some(record) = RawRecord::first(rest) {
         rest = &rest[record.bytes().len()..];
         let written = match &*local.scope.borrow() {
-            Some(scoped) => scoped.producer.append(&*scoped.scope.intake, record.bytes()),
-            None => local.producer().append(&*local.intake, record.bytes()),
+            Some(scoped) => scoped.producer.append(record.bytes()),
+            None => local.producer().append(record.bytes()),
         };
         if !written {
             lost_nested(local, record);

@@ -10,7 +10,8 @@
 //! - A slot is freed by whoever takes its last reference, after it read the slot.
 //! - At most 2^24 spans are live; a span beyond that is not recorded, and counted.
 
-use std::cell::{Cell, RefCell};
+use crate::local::Current;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +39,6 @@ struct Slot {
     callsite_sinks: AtomicU64,
     /// The handle of the parent, whose reference this span holds; 0 = none.
     parent: AtomicU64,
-    start_ticks: AtomicU64,
     /// Flags | epoch << 8 | `LOST_CLOSE`.
     extra: AtomicU64,
 }
@@ -47,11 +47,11 @@ struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SpanFacts {
     pub(crate) span_id: u64,
-    pub(crate) trace_id: u128,
+    pub(crate) trace_high: u64,
+    pub(crate) trace_low: u64,
     pub(crate) callsite: u32,
     pub(crate) sinks: u32,
     pub(crate) parent: u64,
-    pub(crate) start_ticks: u64,
     pub(crate) flags: u8,
     pub(crate) epoch: u8,
 }
@@ -81,12 +81,11 @@ pub(crate) fn open(free: &FreeSlots, generation: u64, facts: &SpanFacts) -> u64 
     let Some(slot) = slot(index) else { return DISABLED };
     // Relaxed: published by the Release below.
     slot.span_id.store(facts.span_id, Ordering::Relaxed);
-    slot.trace_high.store((facts.trace_id >> 64) as u64, Ordering::Relaxed);
-    slot.trace_low.store(facts.trace_id as u64, Ordering::Relaxed);
+    slot.trace_high.store(facts.trace_high, Ordering::Relaxed);
+    slot.trace_low.store(facts.trace_low, Ordering::Relaxed);
     let callsite_sinks = u64::from(facts.callsite) << 32 | u64::from(facts.sinks);
     slot.callsite_sinks.store(callsite_sinks, Ordering::Relaxed);
     slot.parent.store(facts.parent, Ordering::Relaxed);
-    slot.start_ticks.store(facts.start_ticks, Ordering::Relaxed);
     let extra = u64::from(facts.flags) | u64::from(facts.epoch) << 8;
     slot.extra.store(extra, Ordering::Relaxed);
     // Release: whoever sees this generation sees the facts.
@@ -101,12 +100,11 @@ impl Slot {
         let extra = self.extra.load(Ordering::Relaxed);
         SpanFacts {
             span_id: self.span_id.load(Ordering::Relaxed),
-            trace_id: u128::from(self.trace_high.load(Ordering::Relaxed)) << 64
-                | u128::from(self.trace_low.load(Ordering::Relaxed)),
+            trace_high: self.trace_high.load(Ordering::Relaxed),
+            trace_low: self.trace_low.load(Ordering::Relaxed),
             callsite: (callsite_sinks >> 32) as u32,
             sinks: callsite_sinks as u32,
             parent: self.parent.load(Ordering::Relaxed),
-            start_ticks: self.start_ticks.load(Ordering::Relaxed),
             flags: extra as u8,
             epoch: (extra >> 8) as u8,
         }
@@ -129,6 +127,27 @@ pub(crate) fn read(handle: u64) -> Option<SpanFacts> {
     // memory models?", 2012).
     std::sync::atomic::fence(Ordering::Acquire);
     (slot.state.load(Ordering::Relaxed) >> REFS_BITS == generation).then_some(facts)
+}
+
+/// The span behind a handle as a current span; `None` for a stale or forged one.
+#[inline(always)]
+pub(crate) fn read_current(handle: u64) -> Option<Current> {
+    let (generation, index) = split(handle);
+    let slot = slot(index)?;
+    // Acquire, fence and second look: as in `read`.
+    let state = slot.state.load(Ordering::Acquire);
+    if state >> REFS_BITS != generation || state & REFS_MASK == 0 {
+        return None;
+    }
+    let current = Current {
+        handle,
+        span_id: slot.span_id.load(Ordering::Relaxed),
+        trace_high: slot.trace_high.load(Ordering::Relaxed),
+        trace_low: slot.trace_low.load(Ordering::Relaxed),
+        flags: slot.extra.load(Ordering::Relaxed) & u64::from(super::INHERITED_FLAGS),
+    };
+    std::sync::atomic::fence(Ordering::Acquire);
+    (slot.state.load(Ordering::Relaxed) >> REFS_BITS == generation).then_some(current)
 }
 
 /// Takes one more reference; `false` for a stale or forged handle.
@@ -243,13 +262,13 @@ const BATCH: usize = 32;
 
 /// A thread's free slots.
 pub(crate) struct FreeSlots {
-    indices: RefCell<[u32; 2 * BATCH]>,
+    indices: [Cell<u32>; 2 * BATCH],
     count: Cell<usize>,
 }
 
 impl FreeSlots {
     pub(crate) fn new() -> Self {
-        Self { indices: RefCell::new([0; 2 * BATCH]), count: Cell::new(0) }
+        Self { indices: [const { Cell::new(0) }; 2 * BATCH], count: Cell::new(0) }
     }
 
     #[inline(always)]
@@ -259,7 +278,7 @@ impl FreeSlots {
         }
         let count = self.count.get().checked_sub(1)?;
         self.count.set(count);
-        self.indices.borrow().get(count).copied()
+        self.indices.get(count).map(Cell::get)
     }
 
     #[inline(always)]
@@ -268,8 +287,8 @@ impl FreeSlots {
             self.spill(BATCH);
         }
         let count = self.count.get();
-        if let Some(place) = self.indices.borrow_mut().get_mut(count) {
-            *place = index;
+        if let Some(place) = self.indices.get(count) {
+            place.set(index);
             self.count.set(count + 1);
         }
     }
@@ -277,15 +296,21 @@ impl FreeSlots {
     #[cold]
     #[inline(never)]
     fn refill(&self) {
-        let mut indices = self.indices.borrow_mut();
-        self.count.set(store().take(&mut indices[..BATCH]));
+        let mut taken = [0; BATCH];
+        let count = store().take(&mut taken);
+        for (place, index) in self.indices.iter().zip(taken) {
+            place.set(index);
+        }
+        self.count.set(count);
     }
 
     #[cold]
     #[inline(never)]
     fn spill(&self, count: usize) {
         let from = self.count.get().saturating_sub(count);
-        store().put(&self.indices.borrow()[from..self.count.get()]);
+        let given: Vec<u32> =
+            self.indices[from..self.count.get()].iter().map(Cell::get).collect();
+        store().put(&given);
         self.count.set(from);
     }
 }
@@ -420,11 +445,11 @@ mod tests {
     fn facts(span_id: u64) -> SpanFacts {
         SpanFacts {
             span_id,
-            trace_id: u128::from(span_id) << 70 | 3,
+            trace_high: span_id << 6,
+            trace_low: 3,
             callsite: 9,
             sinks: 5,
             parent: 0,
-            start_ticks: 77,
             flags: 1,
             epoch: 2,
         }

@@ -7,10 +7,11 @@
 //! - One unit is counted per finished span, at its close: delivered by the worker, or lost here.
 
 use super::slots::{self, Released, SpanFacts};
-use super::{INHERITED_FLAGS, decision, emit, with_intake};
+use super::{decision, emit, emit_header, with_intake};
+use crate::callsite::Callsite;
 use crate::clock;
 use crate::ledger::{Cause, Signal};
-use crate::local::{self, Current, Local, STACK_MAX};
+use crate::local::{self, Current, Local};
 use crate::record::{Header, Kind, Writer};
 use crate::router;
 use std::sync::atomic::Ordering;
@@ -20,12 +21,7 @@ use tracing_core::span::{Attributes, Record};
 /// The span behind a handle, as a current span.
 #[inline]
 pub(crate) fn current_of(handle: u64) -> Option<Current> {
-    slots::read(handle).map(|facts| Current {
-        handle,
-        span_id: facts.span_id,
-        trace_id: facts.trace_id,
-        flags: facts.flags & INHERITED_FLAGS,
-    })
+    slots::read_current(handle)
 }
 
 #[cold]
@@ -45,49 +41,62 @@ pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
         Some(callsite) => callsite,
         None => router::register(metadata),
     };
-    let opened = local::with(|local| {
-        let decision = decision(local, callsite);
-        if decision.sinks == 0 {
-            return slots::DISABLED;
-        }
-        let parent = parent(local, attributes);
-        let number = generation(local);
-        let (trace_id, flags) = if parent.handle == 0 {
-            let trace_id = local.ids.trace_id();
-            (trace_id, router::sample(trace_id, callsite))
-        } else {
-            (parent.trace_id, parent.flags)
-        };
-        let ticks = clock::ticks();
-        let facts = SpanFacts {
-            span_id: local.ids.span_id(number),
-            trace_id,
-            callsite: callsite.id(),
-            sinks: decision.sinks,
-            // No reference, no obligation to give it back: the parent may have closed meanwhile.
-            parent: if slots::retain(parent.handle) { parent.handle } else { 0 },
-            start_ticks: ticks,
-            flags,
-            epoch: decision.epoch,
-        };
-        let handle = slots::open(&local.free_slots, number & slots::GENERATION_MASK, &facts);
-        if handle == slots::DISABLED {
-            return no_slot(local, &facts);
-        }
-        let header = header(Kind::SpanStart, &facts, ticks);
-        // A start that finds no room is found out at the close, as `start_lost`.
-        let _ = emit(local, &header, |writer| {
-            writer.leading_u64(parent.span_id);
-            attributes.record(writer);
-        });
-        handle
+    local::with_or(
+        |local| new_span_in(local, callsite, attributes),
+        || new_span_slow(callsite, attributes),
+    )
+}
+
+#[cold]
+#[inline(never)]
+fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
+    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or(slots::DISABLED)
+}
+
+#[inline(always)]
+fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
+    let decision = decision(local, callsite);
+    if decision.sinks == 0 {
+        return slots::DISABLED;
+    }
+    let parent = parent(local, attributes);
+    let number = generation(local);
+    let (trace_high, trace_low, flags) = if parent.handle == 0 {
+        let (high, low) = local.ids.trace_id();
+        (high, low, router::sample(high, low, callsite))
+    } else {
+        (parent.trace_high, parent.trace_low, parent.flags as u8)
+    };
+    // No reference, no obligation to give it back: the parent may have closed meanwhile.
+    let has_parent = parent.handle != 0 && slots::retain(parent.handle);
+    let facts = SpanFacts {
+        span_id: local.ids.span_id(number),
+        trace_high,
+        trace_low,
+        callsite: callsite.id(),
+        sinks: decision.sinks,
+        parent: if has_parent { parent.handle } else { 0 },
+        flags,
+        epoch: decision.epoch,
+    };
+    let handle = slots::open(&local.free_slots, number & slots::GENERATION_MASK, &facts);
+    if handle == slots::DISABLED {
+        return no_slot(local, facts);
+    }
+    let (span_id, flags) = (facts.span_id, u64::from(facts.flags));
+    local.newest.set(Current { handle, span_id, trace_high, trace_low, flags });
+    let header = header(Kind::SpanStart, &facts, clock::ticks());
+    // A start that finds no room is found out at the close, as `start_lost`.
+    let _ = emit(local, &header, |writer| {
+        writer.leading_u64(parent.span_id);
+        attributes.record(writer);
     });
-    opened.unwrap_or(slots::DISABLED)
+    handle
 }
 
 /// More live spans than there are slots: the span is not recorded.
 #[cold]
-fn no_slot(local: &Local, facts: &SpanFacts) -> u64 {
+fn no_slot(local: &Local, facts: SpanFacts) -> u64 {
     with_intake(local, |intake| {
         if router::is_exported(facts.flags) {
             intake.lost(facts.epoch, facts.sinks, Signal::Span, Cause::StartLost);
@@ -131,7 +140,8 @@ fn header(kind: Kind, facts: &SpanFacts, ticks: u64) -> Header {
         callsite: facts.callsite,
         sinks: facts.sinks,
         ticks,
-        trace_id: facts.trace_id,
+        trace_high: facts.trace_high,
+        trace_low: facts.trace_low,
         span_id: facts.span_id,
     }
 }
@@ -148,8 +158,8 @@ pub(crate) fn follows_from(handle: u64, other: u64) {
         return;
     };
     update(handle, Kind::FollowsFrom, |writer| {
-        writer.leading_u64((other.trace_id >> 64) as u64);
-        writer.leading_u64(other.trace_id as u64);
+        writer.leading_u64(other.trace_high);
+        writer.leading_u64(other.trace_low);
         writer.leading_u64(other.span_id);
     });
 }
@@ -169,40 +179,63 @@ fn update(handle: u64, kind: Kind, write: impl FnOnce(&mut Writer<'_>)) {
 /// Makes a span the thread's current one.
 #[inline]
 pub(crate) fn enter(handle: u64) {
-    local::with(|local| {
-        let Some(current) = current_of(handle) else {
-            // The exit that belongs to it must find its place.
-            return push(local, Current { handle, ..local.current.get() });
-        };
-        push(local, current);
-    });
+    local::with_or(|local| enter_in(local, handle), || enter_slow(handle));
+}
+
+#[cold]
+#[inline(never)]
+fn enter_slow(handle: u64) {
+    local::with_slow(|local| enter_in(local, handle));
+}
+
+#[inline(always)]
+fn enter_in(local: &Local, handle: u64) {
+    let newest = local.newest.get();
+    if newest.handle == handle {
+        return push(local, newest);
+    }
+    match current_of(handle) {
+        Some(current) => push(local, current),
+        // The exit that belongs to it must find its place.
+        None => push(local, Current { handle, ..local.current.get() }),
+    }
 }
 
 #[inline(always)]
 fn push(local: &Local, current: Current) {
-    let Ok(mut stack) = local.stack.try_borrow_mut() else { return };
-    if stack.len() >= STACK_MAX {
+    if local.stack.push(local.current.get()) {
+        local.set_current(current);
+    } else {
         local.overflow.set(local.overflow.get() + 1);
-        return;
     }
-    stack.push(local.current.get());
-    local.set_current(current);
 }
 
 /// Makes the span before this one the thread's current one again.
 #[inline]
 pub(crate) fn exit(handle: u64) {
-    local::with(|local| {
+    local::with_or(
+        |local| {
+            if local.current.get().handle == handle && local.overflow.get() == 0 {
+                local.set_current(local.stack.pop().unwrap_or_default());
+            } else {
+                exit_slow(handle);
+            }
+        },
+        || exit_slow(handle),
+    );
+}
+
+#[cold]
+#[inline(never)]
+fn exit_slow(handle: u64) {
+    local::with_slow(|local| {
         if local.overflow.get() > 0 {
             local.overflow.set(local.overflow.get() - 1);
-            return;
-        }
-        let Ok(mut stack) = local.stack.try_borrow_mut() else { return };
-        if local.current.get().handle == handle {
-            local.set_current(stack.pop().unwrap_or_default());
-        } else if let Some(at) = stack.iter().rposition(|entry| entry.handle == handle) {
+        } else if local.current.get().handle == handle {
+            local.set_current(local.stack.pop().unwrap_or_default());
+        } else {
             // Out of order: the span is left, those entered after it stay.
-            stack.remove(at);
+            local.stack.remove(handle);
         }
     });
 }
@@ -218,43 +251,57 @@ pub(crate) fn retain(handle: u64) {
 /// Gives up a reference; `true` when the span is over by that.
 #[inline]
 pub(crate) fn close(handle: u64) -> bool {
-    local::with(|local| {
-        let mut closed = false;
-        let mut next = handle;
-        loop {
-            match slots::release(next) {
-                Released::Open => return closed,
-                Released::Stale => {
-                    stale(local, next);
-                    return closed;
-                }
-                Released::Last(facts) => {
-                    finish(local, next, &facts);
-                    closed |= next == handle;
-                    if facts.parent == 0 {
-                        return closed;
-                    }
-                    next = facts.parent;
-                }
-            }
+    local::with_or(|local| close_in(local, handle), || close_slow(handle))
+}
+
+#[cold]
+#[inline(never)]
+fn close_slow(handle: u64) -> bool {
+    local::with_slow(|local| close_in(local, handle)).unwrap_or(false)
+}
+
+#[inline(always)]
+fn close_in(local: &Local, handle: u64) -> bool {
+    match slots::release(handle) {
+        Released::Open => false,
+        Released::Stale => {
+            stale(local, handle);
+            false
         }
-    })
-    .unwrap_or(false)
+        Released::Last(facts) => {
+            finish(local, handle, &facts);
+            if facts.parent != 0 {
+                release_parents(local, facts.parent);
+            }
+            true
+        }
+    }
+}
+
+/// Gives up the reference of a span that is over to its parent, and so on upwards.
+#[inline(never)]
+fn release_parents(local: &Local, parent: u64) {
+    let mut next = parent;
+    while next != 0 {
+        let Released::Last(facts) = slots::release(next) else { return };
+        finish(local, next, &facts);
+        next = facts.parent;
+    }
 }
 
 #[inline(always)]
 fn finish(local: &Local, handle: u64, facts: &SpanFacts) {
     let header = header(Kind::SpanClose, facts, clock::ticks());
-    match emit(local, &header, |_| {}) {
+    match emit_header(local, &header) {
         Ok(()) => slots::free(&local.free_slots, handle),
-        Err(cause) => lost_close(local, handle, facts, cause),
+        Err(cause) => lost_close(local, handle, *facts, cause),
     }
 }
 
 /// A close that found no room: counted here; the worker forgets the span when it finds the slot.
 #[cold]
 #[inline(never)]
-fn lost_close(local: &Local, handle: u64, facts: &SpanFacts, cause: Cause) {
+fn lost_close(local: &Local, handle: u64, facts: SpanFacts, cause: Cause) {
     slots::leave_to_worker(handle);
     with_intake(local, |intake| {
         if router::is_exported(facts.flags) {

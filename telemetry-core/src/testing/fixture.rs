@@ -90,7 +90,8 @@ impl BatchFixture {
             callsite: callsite.id(),
             sinks: 1,
             ticks: unix_ns,
-            trace_id: parent_entry.map_or(u128::from(span_id), |(data, _)| data.trace_id),
+            trace_high: 0,
+            trace_low: parent_entry.map_or(span_id, |(data, _)| data.trace_id as u64),
             span_id,
         };
         let parent_id = parent_entry.map_or(0, |(data, _)| data.span_id);
@@ -102,7 +103,7 @@ impl BatchFixture {
         let data = Arc::new(SpanData {
             callsite: callsite.id(),
             flags: header.flags,
-            trace_id: header.trace_id,
+            trace_id: u128::from(header.trace_low),
             span_id,
             parent_id,
             start_ticks: unix_ns,
@@ -171,7 +172,8 @@ impl BatchFixture {
             callsite: callsite.id(),
             sinks: 1,
             ticks: unix_ns,
-            trace_id: span.map_or(0, |(data, _)| data.trace_id),
+            trace_high: 0,
+            trace_low: span.map_or(0, |(data, _)| data.trace_id as u64),
             span_id: span.map_or(0, |(data, _)| data.span_id),
         };
         let signal = if kind == Kind::Event { Signal::Log } else { Signal::Span };

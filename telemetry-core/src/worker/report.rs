@@ -85,7 +85,8 @@ pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger) {
             callsite: crate::bridge::log::callsite(diagnostic.level).id(),
             sinks,
             ticks: clock::ticks(),
-            trace_id: 0,
+            trace_high: 0,
+            trace_low: 0,
             span_id: 0,
         };
         let record = Writer::to_vec(&header, |writer| {
