@@ -36,7 +36,7 @@ fn write(producer: &Producer, number: u64) {
         trace_id: 0,
         span_id: 0,
     };
-    assert!(producer.write(&Unlimited, &header, |_| ()), "the budget has room");
+    assert!(producer.write(&header, |_| ()), "the budget has room");
 }
 
 fn take(consumer: &mut Consumer) -> Option<u64> {
@@ -54,7 +54,7 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 
 fn buffer() -> (Handed, std::sync::Arc<Shared>, Arc<Pool>) {
     let pool = Arc::new(Pool::new(1 << 20));
-    let producer = Producer::new(Arc::clone(&pool), None).expect("memory is there");
+    let producer = Producer::new(Arc::clone(&pool), Arc::new(Unlimited), None).expect("memory is there");
     let shared = Arc::clone(producer.shared());
     (Handed(producer), shared, pool)
 }

@@ -191,16 +191,16 @@ fn all_memory_is_given_back() {
 #[test]
 fn buffer_that_begins_in_a_used_chunk_counts_from_zero() {
     let pool = Arc::new(Pool::new(1024 * 1024));
-    let first = Producer::new(Arc::clone(&pool), None).unwrap();
+    let first = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
     for number in 0..300 {
-        assert!(write(&first, &Never, number, 100));
+        assert!(write(&first, number, 100));
     }
     while take(&mut first.shared().consumer()).is_some() {}
     // Takes one of the chunks that were read to their end.
-    let second = Producer::new(Arc::clone(&pool), None).unwrap();
-    assert!(write(&second, &Never, 0, 100));
+    let second = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+    assert!(write(&second, 0, 100));
     assert_eq!(second.shared().consumer().committed(), 1);
     drop(first);
-    let third = Producer::new(pool, None).unwrap();
+    let third = Producer::new(pool, Arc::new(Never), None).unwrap();
     assert_eq!(third.shared().consumer().committed(), 0);
 }

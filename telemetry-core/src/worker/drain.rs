@@ -142,7 +142,7 @@ impl Drain {
             self.intake.forget(&done);
         }
         self.sweep_lost_closes();
-        self.intake.announce_room();
+        self.intake.announce_room(round.records);
         round
     }
 

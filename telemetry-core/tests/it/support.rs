@@ -33,13 +33,17 @@ impl Seen {
             if record.kind() != Kind::Event {
                 continue;
             }
-            let number = |key| {
-                record.fields().find(|field| field.key == key).map(|field| match field.value {
-                    Value::U64(value) => value,
-                    other => panic!("{key} is {other:?}"),
-                })
-            };
-            if let (Some(source), Some(seq)) = (number("source"), number("seq")) {
+            let mut numbers = [None; 2];
+            for field in record.fields() {
+                let place = match field.key {
+                    "source" => 0,
+                    "seq" => 1,
+                    _ => continue,
+                };
+                let Value::U64(value) = field.value else { panic!("{field:?}") };
+                numbers[place] = Some(value);
+            }
+            if let [Some(source), Some(seq)] = numbers {
                 seen.entry(source).or_default().push(seq);
             }
         }
