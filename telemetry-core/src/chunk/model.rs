@@ -54,7 +54,8 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 
 fn buffer() -> (Handed, std::sync::Arc<Shared>, Arc<Pool>) {
     let pool = Arc::new(Pool::new(1 << 20));
-    let producer = Producer::new(Arc::clone(&pool), Arc::new(Unlimited), None).expect("memory is there");
+    let producer =
+        Producer::new(Arc::clone(&pool), Arc::new(Unlimited), None).expect("memory is there");
     let shared = Arc::clone(producer.shared());
     (Handed(producer), shared, pool)
 }

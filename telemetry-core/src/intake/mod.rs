@@ -181,7 +181,8 @@ impl Intake {
     pub(crate) fn producer(self: &Arc<Self>) -> Option<Producer> {
         // `thread::current` would allocate a handle in a thread that is being torn down.
         let name = std::thread::current().name().map(str::to_owned);
-        let producer = Producer::new(Arc::clone(&self.pool), Arc::clone(self) as Arc<dyn Refill>, name)?;
+        let producer =
+            Producer::new(Arc::clone(&self.pool), Arc::clone(self) as Arc<dyn Refill>, name)?;
         lock(&self.buffers).push(Arc::clone(producer.shared()));
         self.version.fetch_add(1, Ordering::Release);
         Some(producer)
