@@ -239,9 +239,7 @@ impl Worker {
     /// counted in `after_deadline`'s mode `Count`.
     fn drain_to_now(&mut self, deadline: Instant, after_deadline: Mode) {
         let targets = self.drain.targets();
-        let is_behind =
-            || targets.iter().any(|(shared, target)| shared.consumer().taken() < *target);
-        while is_behind() {
+        while !targets.are_reached() {
             let mode = if clock::now() < deadline { Mode::Deliver } else { after_deadline };
             if mode == Mode::Deliver && clock::now() >= deadline {
                 return;

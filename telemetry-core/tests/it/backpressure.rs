@@ -3,9 +3,11 @@
 use crate::support::*;
 use std::time::Duration;
 use telemetry_core::Waits;
-use telemetry_core::export::Outcome;
+use telemetry_core::export::{Outcome, Signals};
 use telemetry_core::ledger::Cause;
+use telemetry_core::metric::{Data, Registry};
 use telemetry_core::pipeline::{OnFull, Pipeline, ScopedPipeline, SinkBuilder};
+use telemetry_core::testing::MemoryExporter;
 
 const NO_WAITS: Waits = Waits { blocking: Duration::ZERO, in_async: Duration::ZERO };
 
@@ -126,7 +128,22 @@ fn call_sites_that_never_wait_drop_at_the_budget_and_come_back() {
 
 #[test]
 fn spans_at_the_budget_are_counted_once_each_and_leave_nothing_behind() {
-    let (pipeline, door, _seen, got) = behind_a_door(OnFull::Wait, NO_WAITS);
+    let (door, got) = (Door::default(), Count::default());
+    let (closed, count) = (door.clone(), got.clone());
+    let exporter = Scripted::new("slow", move |_, ack| {
+        count.up();
+        closed.wait();
+        ack.finish(Outcome::Delivered);
+    });
+    let readings = MemoryExporter::new("readings").signals_only(Signals::METRICS);
+    let pipeline = Pipeline::builder()
+        .sink(SinkBuilder::new(exporter).queue_bytes(64 * 1024))
+        .sink(SinkBuilder::new(readings.clone()))
+        .registry(Registry::new())
+        .buffer_bytes(256 * 1024)
+        .waits(NO_WAITS)
+        .scoped()
+        .unwrap();
     pipeline.run(|| {
         emit(0, 0);
         got.wait_for(1);
@@ -145,7 +162,18 @@ fn spans_at_the_budget_are_counted_once_each_and_leave_nothing_behind() {
     assert_at_rest(&report);
     let counts = span_counts(&report, "slow");
     assert_eq!(counts.emitted, 60_000, "{report}");
-    assert!(counts.dropped_total() > 0, "the buffers did fill up: {report}");
+    assert!(counts.dropped_for(Cause::BufferFull) > 0, "the buffers did fill up: {report}");
+    let live = || {
+        pipeline.flush(LONG).unwrap();
+        let snapshots = readings.snapshots();
+        let metrics = &snapshots.last().expect("a flush reads the metrics").metrics;
+        let live = metrics.iter().find(|metric| &*metric.name == "otel.sdk.span.live").unwrap();
+        match &live.data {
+            Data::UpDownCounter { points } => points[0].value.as_f64(),
+            other => panic!("{other:?}"),
+        }
+    };
+    wait_until(|| live() == 0.0);
     shut_down(pipeline);
 }
 
