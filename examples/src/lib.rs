@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Runnable programs for `telemetry-toolkit`: see the folders beside `src`.

@@ -135,6 +135,7 @@ pub struct Builder {
     waits: Waits,
     sampler: Option<Arc<dyn Sampler>>,
     registry: Registry,
+    tracing: bool,
     log: bool,
 }
 
@@ -153,6 +154,7 @@ impl Default for Builder {
             waits: Waits::default(),
             sampler: None,
             registry: metric::global().clone(),
+            tracing: true,
             log: true,
         }
     }
@@ -202,6 +204,16 @@ impl Builder {
         self
     }
 
+    /// Is the global `tracing` subscriber ours? Yes by default.
+    ///
+    /// Without it, and with another library's beside it, an attached pipeline takes `log` records
+    /// and metrics only. The subscriber cannot be taken back once it is installed.
+    #[must_use]
+    pub fn tracing(mut self, on: bool) -> Self {
+        self.tracing = on;
+        self
+    }
+
     /// Are records of the `log` crate taken? Yes by default.
     #[must_use]
     pub fn log(mut self, on: bool) -> Self {
@@ -237,7 +249,9 @@ impl Builder {
     /// a thread cannot be started.
     pub fn attach(self) -> Result<Pipeline, Error> {
         self.check()?;
-        router::install()?;
+        if self.tracing {
+            router::install()?;
+        }
         if router::is_attached() {
             return Err(Error::already_attached());
         }
@@ -469,7 +483,10 @@ impl Pipeline {
         self.end(timeout)
     }
 
-    fn end(&self, timeout: Duration) -> Report {
+    /// As [`Pipeline::shutdown`], for a pipeline that others hold too: a panic hook, for example.
+    ///
+    /// A second call only reports.
+    pub fn end(&self, timeout: Duration) -> Report {
         if !self.shared.is_running() || local::is_own_thread() {
             return self.shared.report(false);
         }

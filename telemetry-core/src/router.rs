@@ -110,9 +110,8 @@ pub(crate) fn install() -> Result<(), Error> {
         return Ok(());
     }
     tracing_core::dispatcher::set_global_default(Dispatch::new(Router)).map_err(|_| {
-        let installed = tracing_core::dispatcher::get_default(|dispatch| format!("{dispatch:?}"));
         Error::foreign(
-            &format!("the global `tracing` subscriber ({installed})"),
+            "the global `tracing` subscriber",
             "do not call `tracing_subscriber::…::init` or `set_global_default` beside it",
         )
     })?;

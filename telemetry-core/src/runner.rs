@@ -7,8 +7,8 @@
 //!   its queue is half empty.
 //! - Every delivery that was enqueued is settled exactly once: by its ack, by a panic, or by the
 //!   deadline of the shutdown.
-//! - A shutdown waits for the retries that are due before its deadline, and a runner that is still
-//!   busy then ends as soon as its exporter returns.
+//! - A shutdown waits for no retry: each is tried once more. A runner that is still busy at the
+//!   deadline ends as soon as its exporter returns.
 //! - A panic of the exporter costs the batch it had; then it rests, 1 s at first, doubling up to
 //!   60 s, and what comes meanwhile is counted `quarantined`.
 
@@ -77,8 +77,8 @@ struct Queue {
     flushes: Vec<(u64, Arc<Ticket>)>,
     progressed_at: Instant,
     stalled: bool,
-    /// When the shutdown under way has to be over: no retry is due after it.
-    deadline: Option<Instant>,
+    /// A shutdown is under way: each retry is tried once more, at once.
+    hurried: bool,
     ended: bool,
 }
 
@@ -128,7 +128,7 @@ impl Sink {
             flushes: Vec::new(),
             progressed_at: clock::now(),
             stalled: false,
-            deadline: None,
+            hurried: false,
             ended: false,
         };
         Arc::new(Self {
@@ -276,12 +276,12 @@ impl Sink {
         self.mark(Work::Flush(ticket));
     }
 
-    /// Tells the runner to end; what was to be retried after the deadline gets its last try now.
+    /// Tells the runner to end; what was to be retried gets its last try now.
     pub(crate) fn shutdown(&self, deadline: Instant) {
         let mut queue = self.queue();
-        queue.deadline = Some(deadline);
+        queue.hurried = true;
         for item in &mut queue.items {
-            item.not_before = item.not_before.filter(|due| *due < deadline);
+            item.not_before = None;
         }
         drop(queue);
         self.mark(Work::Shutdown(deadline));
@@ -433,9 +433,8 @@ impl Queue {
     /// When a parcel may be tried again; `None` if it has been tried for long enough.
     fn retry_at(&self, parcel: &Parcel, now: Instant, delay: Duration) -> Option<Instant> {
         let tried = now.saturating_duration_since(parcel.queued_at);
-        let due = now.checked_add(delay)?;
-        let in_time = self.deadline.is_none_or(|deadline| due < deadline);
-        (!self.ended && tried < RETRY_MAX && in_time).then_some(due)
+        let may_retry = !self.ended && !self.hurried && tried < RETRY_MAX;
+        now.checked_add(delay).filter(|_| may_retry)
     }
 
     /// Takes the flushes that nothing before them holds back any more.

@@ -1,1 +1,119 @@
-//! Placeholder.
+//! Telemetry and structured logging for Rust services: one line gives logs, traces, metrics and
+//! process statistics, on the console, in JSON files and to an OpenTelemetry collector.
+//!
+//! ```no_run
+//! fn main() -> Result<(), telemetry_toolkit::Error> {
+//!     let telemetry = telemetry_toolkit::init()?;
+//!     tracing::info!(port = 8080, "listening");
+//!     // …
+//!     let report = telemetry.shutdown();
+//!     if !report.is_complete() {
+//!         println!("{report}");
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Spans and events are [`tracing`](https://docs.rs/tracing)'s, so libraries that use it are
+//! captured unchanged; so are records of the `log` crate and measurements of the `metrics` crate.
+//! Your `Cargo.toml` has two lines, `telemetry-toolkit` and `tracing`, because the attribute
+//! `#[tracing::instrument]` names the latter.
+//!
+//! # Defaults
+//!
+//! | standard error is | console | collector | poller |
+//! |---|---|---|---|
+//! | a terminal | lines for people on standard error | off | every 10 s |
+//! | something else | JSON lines (log events, finished spans, metrics) on standard output, 16 KiB at most each | off | every 10 s |
+//!
+//! The filter is `info`; metrics are exported every 60 s and at the end. The collector is on as
+//! soon as the program or the environment names it. The systemd journal is treated like any other
+//! output that is no terminal.
+//!
+//! # Environment
+//!
+//! [`init`] and [`Builder::from_env`] read:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `RUST_LOG` | filter: `info,app::db=debug,hyper=off`; spans and fields cannot be filtered |
+//! | `TELEMETRY_CONSOLE` | `auto`, `off`, `compact` or `json`, with `@stdout` or `@stderr` behind it if it is to go there |
+//! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
+//! | `TELEMETRY_STRICT` | `1` makes a variable that cannot be used an error instead of a warning |
+//! | `OTEL_SERVICE_NAME` | `service.name` |
+//! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded; one that cannot be read discards all |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | base URL of the collector; turns it on for all signals |
+//! | `OTEL_EXPORTER_OTLP_{LOGS,TRACES,METRICS}_ENDPOINT` | URL of one signal; turns it on |
+//! | `OTEL_EXPORTER_OTLP_[signal_]{HEADERS,TIMEOUT,COMPRESSION,PROTOCOL}` | see the OTLP exporter |
+//! | `OTEL_{LOGS,TRACES,METRICS}_EXPORTER` | `otlp` and `console`, separated by a comma, or `none` |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `always_on`, `always_off`, `traceidratio`, also with `parentbased_` |
+//! | `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds between exports of metrics, 60000 by default |
+//! | `OTEL_LOG_LEVEL` | what the pipeline says about itself on standard error, `info` by default; `none` |
+//! | `OTEL_SDK_DISABLED` | `true`: nothing is started, the console included |
+//!
+//! An empty variable is an unset one. `console` in `OTEL_TRACES_EXPORTER` and
+//! `OTEL_METRICS_EXPORTER` decides whether the console shows spans and metrics; log events are on
+//! the console unless `TELEMETRY_CONSOLE=off`.
+//!
+//! # Features
+//!
+//! `console`, `json`, `otlp-http` and `poller` are on by default; `receiver` (an OTLP receiver
+//! within the process, for tests) is not.
+
+#![forbid(unsafe_code)]
+
+mod attributes;
+mod builder;
+mod environment;
+mod handle;
+#[cfg(feature = "otlp-http")]
+mod otlp;
+mod outputs;
+mod panic;
+mod sampler;
+mod start;
+
+pub use builder::Builder;
+pub use handle::Telemetry;
+pub use sampler::RatioSampler;
+
+pub use telemetry_core::filter::Filter;
+pub use telemetry_core::ledger::Report;
+pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
+pub use telemetry_core::{Error, Level, Sampler, Waits, event};
+pub use telemetry_core::{batch, callsite, context, export, ledger, metric, pipeline, record};
+pub use telemetry_core::{resource, testing};
+
+#[cfg(feature = "console")]
+pub use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder};
+#[cfg(feature = "json")]
+pub use telemetry_json::{JsonExporter, JsonExporterBuilder};
+#[cfg(feature = "receiver")]
+pub use telemetry_otlp::receiver;
+#[cfg(feature = "otlp-http")]
+pub use telemetry_otlp::{Compression, OtlpBuilder, OtlpExporter};
+#[cfg(feature = "poller")]
+pub use telemetry_poller::{Measure, MeasureError};
+
+/// What most programs need: `use telemetry_toolkit::prelude::*;`.
+pub mod prelude {
+    pub use crate::export::{Ack, Exporter, Outcome, Signals};
+    pub use crate::{Filter, Level, Report, SinkBuilder, Telemetry};
+}
+
+/// Returns the settings to start from: defaults by where the output goes, and nothing of the
+/// environment before [`Builder::from_env`].
+pub fn builder() -> Builder {
+    Builder::default()
+}
+
+/// Starts telemetry as the environment says, with sensible defaults.
+///
+/// Keep what it returns until the end of `main`: its drop shuts telemetry down.
+///
+/// # Errors
+///
+/// As [`Builder::init`].
+pub fn init() -> Result<Telemetry, Error> {
+    builder().from_env().init()
+}

@@ -122,7 +122,7 @@ impl Pool {
     /// # Safety
     ///
     /// Nobody uses the chunk any more.
-    pub(crate) unsafe fn release(&self, mut chunk: NonNull<Chunk>) {
+    pub(crate) unsafe fn release(&self, chunk: NonNull<Chunk>) {
         let mut free = lock(&self.free);
         let kept = free.small.len() * Size::Small.data_bytes()
             + free.large.len() * Size::Large.data_bytes();
@@ -134,12 +134,12 @@ impl Pool {
             unsafe { Chunk::free(chunk) };
             return;
         }
+        let mut chunk = chunk;
         // SAFETY: nobody uses it: its header can be reset.
         unsafe {
-            let header = chunk.as_mut();
-            header.committed.store(0, Ordering::Relaxed);
-            header.next.store(std::ptr::null_mut(), Ordering::Relaxed);
-            header.first_record = 0; // it may become the first chunk of another thread
+            chunk.as_mut().first_record = 0;
+            chunk.as_ref().committed.store(0, Ordering::Relaxed);
+            chunk.as_ref().next.store(std::ptr::null_mut(), Ordering::Relaxed);
         }
         match size {
             Size::Small => free.small.push(chunk),

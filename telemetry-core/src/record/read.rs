@@ -6,6 +6,7 @@
 //!   not fit its own lengths ends early, it never panics.
 
 use super::{HEADER_BYTES, INLINE_KEY, Kind, field_flag, flag, value_type};
+use std::fmt;
 
 /// The bytes of one record.
 #[derive(Debug, Clone, Copy)]
@@ -190,6 +191,26 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// An error with its sources.
     Error(ErrorChain<'a>),
+}
+
+impl fmt::Display for Value<'_> {
+    /// Texts stand as they are, bytes in hexadecimal, an error with its sources behind colons.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::I64(value) => value.fmt(f),
+            Self::U64(value) => value.fmt(f),
+            Self::I128(value) => value.fmt(f),
+            Self::U128(value) => value.fmt(f),
+            Self::F64(value) => value.fmt(f),
+            Self::Bool(value) => value.fmt(f),
+            Self::Str(value) | Self::Formatted(value) => value.fmt(f),
+            Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Error(chain) => (*chain).enumerate().try_for_each(|(n, text)| {
+                f.write_str(if n == 0 { "" } else { ": " })?;
+                f.write_str(text)
+            }),
+        }
+    }
 }
 
 /// The texts of an error and its sources, outermost first.

@@ -9,6 +9,8 @@
 
 mod drain;
 pub(crate) mod flush;
+#[expect(unsafe_code, reason = "asks the allocator to give memory back")]
+mod memory;
 mod report;
 mod spans;
 
@@ -78,6 +80,7 @@ pub(crate) struct Worker {
     snapshots_due: Vec<Option<Instant>>,
     tickets: Vec<Arc<Ticket>>,
     self_report: SelfReport,
+    ebb: memory::Ebb,
 }
 
 /// Should the worker go on?
@@ -100,6 +103,7 @@ impl Worker {
                 .collect(),
             tickets: Vec::new(),
             self_report: SelfReport::new(now),
+            ebb: memory::Ebb::default(),
             parts,
         }
     }
@@ -181,10 +185,8 @@ impl Worker {
 
     /// What is due by the clock: snapshots, expired tickets, reports about ourselves.
     fn tend(&mut self) {
-        if self.tickets.is_empty() && self.snapshots_due.is_empty() {
-            return;
-        }
         let now = clock::now();
+        self.ebb.tend(self.drain.spans.len(), now);
         self.tickets.retain(|ticket| {
             if ticket.deadline <= now {
                 ticket.expire();
@@ -216,6 +218,7 @@ impl Worker {
         match command {
             Command::Flush(ticket) => {
                 self.drain_to_now(ticket.deadline, Mode::Deliver);
+                self.ebb.tend(self.drain.spans.len(), clock::now());
                 self.snapshot(|due| due.is_some(), clock::now());
                 for sink in &self.parts.sinks {
                     sink.flush(Arc::clone(&ticket));

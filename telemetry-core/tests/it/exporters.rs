@@ -153,7 +153,7 @@ fn retries_end_with_the_shutdown() {
     assert!(now() - began < Duration::from_secs(5));
     assert_at_rest(&report);
     assert_eq!(logs(&report, "never").dropped_total(), 10, "{report}");
-    assert!(calls.get() < 50, "{} calls: the retries did not wait", calls.get());
+    assert!(calls.get() < 100, "{} calls: the retries did not wait", calls.get());
 }
 
 /// Tells when it is dropped.

@@ -1,0 +1,91 @@
+//! `OTEL_RESOURCE_ATTRIBUTES`: `key=value` pairs, separated by commas, percent-encoded.
+//!
+//! # Invariants
+//!
+//! - All or nothing: one pair that cannot be read discards the whole variable (OpenTelemetry,
+//!   resource SDK, "Specifying resource information via an environment variable").
+//! - An error shows the key only.
+
+use telemetry_core::Error;
+
+/// The variable's name.
+pub(crate) const VARIABLE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+/// The most pairs.
+const PAIRS_MAX: usize = 128;
+
+/// The attributes in `text`.
+pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Error> {
+    let pairs: Vec<_> = text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).collect();
+    if pairs.len() > PAIRS_MAX {
+        let right = format!("at most {PAIRS_MAX} pairs");
+        return Err(Error::setting(VARIABLE, format_args!("{} pairs", pairs.len()), &right));
+    }
+    pairs.into_iter().map(pair).collect()
+}
+
+fn pair(text: &str) -> Result<(String, String), Error> {
+    let Some((key, value)) = text.split_once('=') else {
+        return Err(Error::setting(VARIABLE, shown(text), "pairs of the form `key=value`"));
+    };
+    let wrong = || {
+        let value = format_args!("{}=…", shown(key));
+        Error::setting(VARIABLE, value, "percent-encoded UTF-8 behind a key")
+    };
+    let key = decode(key.trim()).filter(|key| !key.is_empty()).ok_or_else(wrong)?;
+    let value = decode(value.trim()).ok_or_else(wrong)?;
+    Ok((key, value))
+}
+
+fn shown(text: &str) -> String {
+    text.trim().chars().take(64).collect()
+}
+
+/// The text with each `%` and two hexadecimal digits turned into a byte (RFC 3986, 2.1).
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte != b'%' {
+            bytes.push(byte);
+            rest = tail;
+            continue;
+        }
+        let (digits, tail) = tail.split_at_checked(2)?;
+        let digit = |n: usize| char::from(digits[n]).to_digit(16);
+        bytes.push((digit(0)? * 16 + digit(1)?) as u8);
+        rest = tail;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_trimmed_and_decoded() {
+        let table: &[(&str, &[(&str, &str)])] = &[
+            ("", &[]),
+            ("a=b", &[("a", "b")]),
+            (" a = b , c=d, ", &[("a", "b"), ("c", "d")]),
+            ("k%2Cx=1%3D2%20%C3%A9", &[("k,x", "1=2 é")]),
+            ("empty=", &[("empty", "")]),
+            ("a=b=c", &[("a", "b=c")]),
+        ];
+        for (text, expected) in table {
+            let pairs = parse(text).unwrap();
+            let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            assert_eq!(&pairs, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_bad_pair_discards_all_and_shows_no_value() {
+        for text in ["a=b,c", "a=b,=x", "a=b,c=%", "a=b,c=%2", "a=b,c=%zz", "a=b,c=%FF", "c=s%+1"] {
+            let error = parse(text).unwrap_err();
+            assert!(error.is_setting(), "{text}");
+        }
+        let text = parse("token=hunter2%").unwrap_err().to_string();
+        assert!(text.contains("token") && !text.contains("hunter2"), "{text}");
+    }
+}

@@ -1,0 +1,279 @@
+//! What the environment says, read once, through one function.
+//!
+//! # Invariants
+//!
+//! - An empty value is an unset one. What cannot be understood is a warning, never a silence, and
+//!   counts as unset (OpenTelemetry, "Environment Variable Specification").
+//! - Nothing here acts: the result is plain data that the builder takes over.
+
+use crate::attributes;
+use crate::sampler::RatioSampler;
+use std::path::PathBuf;
+use std::time::Duration;
+use telemetry_core::export::Signals;
+use telemetry_core::filter::Filter;
+use telemetry_core::{Error, Level};
+
+/// A variable that cannot be used, and why.
+pub(crate) type Warning = (&'static str, Error);
+
+/// What the environment says; `None` = nothing.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) disabled: bool,
+    pub(crate) strict: bool,
+    pub(crate) filter: Option<Filter>,
+    pub(crate) console: Option<Console>,
+    pub(crate) json_file: Option<PathBuf>,
+    pub(crate) resource: Vec<(String, String)>,
+    pub(crate) metric_interval: Option<Duration>,
+    /// `Some(None)` = nothing goes to standard error.
+    pub(crate) diagnostics: Option<Option<Level>>,
+    pub(crate) sampler: Option<RatioSampler>,
+    pub(crate) exporters: Exporters,
+    /// The signals that an OTLP endpoint is set for.
+    pub(crate) endpoints: Endpoints,
+}
+
+/// What the console shows, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Console {
+    pub(crate) format: Format,
+    /// `None` = where the format usually goes.
+    pub(crate) stream: Option<Stream>,
+}
+
+/// How the console shows a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Format {
+    #[default]
+    Auto,
+    Off,
+    Compact,
+    Json,
+}
+
+/// A standard stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Where one signal goes, if the environment says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Destinations {
+    pub(crate) otlp: bool,
+    pub(crate) console: bool,
+}
+
+/// `OTEL_{LOGS,TRACES,METRICS}_EXPORTER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Exporters {
+    pub(crate) logs: Option<Destinations>,
+    pub(crate) spans: Option<Destinations>,
+    pub(crate) metrics: Option<Destinations>,
+}
+
+impl Exporters {
+    /// The signals that go to OTLP: what is said for a signal, else whether it had been on.
+    pub(crate) fn otlp(&self, before: Signals) -> Signals {
+        let all = [
+            (Signals::LOGS, self.logs),
+            (Signals::SPANS, self.spans),
+            (Signals::METRICS, self.metrics),
+        ];
+        all.into_iter().fold(Signals::NONE, |signals, (signal, said)| {
+            let on = said.map_or(before.contains(signal), |said| said.otlp);
+            if on { signals | signal } else { signals }
+        })
+    }
+}
+
+/// For which signals the environment has an OTLP endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Endpoints(pub(crate) Signals);
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self(Signals::NONE)
+    }
+}
+
+/// Reads everything that concerns the facade; `OTEL_EXPORTER_OTLP_*` is the exporter's.
+pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<Warning>) {
+    let mut reader = Reader { variable, warnings: Vec::new() };
+    let mut settings = Settings {
+        disabled: reader.parsed("OTEL_SDK_DISABLED", otel_boolean).unwrap_or(false),
+        strict: reader.parsed("TELEMETRY_STRICT", own_boolean).unwrap_or(false),
+        filter: reader.parsed("RUST_LOG", |_, text| text.parse()),
+        console: reader.parsed("TELEMETRY_CONSOLE", console),
+        json_file: reader.text("TELEMETRY_JSON_FILE").map(PathBuf::from),
+        resource: reader
+            .parsed(attributes::VARIABLE, |_, text| attributes::parse(text))
+            .unwrap_or_default(),
+        metric_interval: reader.parsed("OTEL_METRIC_EXPORT_INTERVAL", interval),
+        diagnostics: reader.parsed("OTEL_LOG_LEVEL", diagnostics),
+        sampler: reader.sampler(),
+        exporters: Exporters {
+            logs: reader.parsed("OTEL_LOGS_EXPORTER", destinations),
+            spans: reader.parsed("OTEL_TRACES_EXPORTER", destinations),
+            metrics: reader.parsed("OTEL_METRICS_EXPORTER", destinations),
+        },
+        endpoints: reader.endpoints(),
+    };
+    // Said by itself, it stands above `service.name` among the attributes.
+    if let Some(name) = reader.text("OTEL_SERVICE_NAME") {
+        settings.resource.push(("service.name".to_owned(), name));
+    }
+    (settings, reader.warnings)
+}
+
+struct Reader<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    warnings: Vec<Warning>,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|text| !text.trim().is_empty())
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str, &str) -> Result<T, Error>,
+    ) -> Option<T> {
+        match parse(name, self.text(name)?.trim()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.warnings.push((name, error));
+                None
+            }
+        }
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        let is_set = |name| self.text(name).is_some();
+        if is_set("OTEL_EXPORTER_OTLP_ENDPOINT") {
+            return Endpoints(Signals::ALL);
+        }
+        let of_signals = [
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", Signals::LOGS),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Signals::SPANS),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", Signals::METRICS),
+        ];
+        let set = of_signals.into_iter().filter(|(name, _)| is_set(name));
+        Endpoints(set.fold(Signals::NONE, |signals, (_, signal)| signals | signal))
+    }
+
+    fn sampler(&mut self) -> Option<RatioSampler> {
+        let kind = self.parsed("OTEL_TRACES_SAMPLER", sampler)?;
+        let ratio = match kind {
+            SamplerKind::On => 1.0,
+            SamplerKind::Off => 0.0,
+            SamplerKind::Ratio => self.parsed("OTEL_TRACES_SAMPLER_ARG", ratio).unwrap_or(1.0),
+        };
+        RatioSampler::new(ratio).ok()
+    }
+}
+
+/// Only `true` is true; what is neither `true` nor `false` is a warning.
+fn otel_boolean(name: &str, text: &str) -> Result<bool, Error> {
+    if text.eq_ignore_ascii_case("true") {
+        Ok(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Ok(false)
+    } else {
+        Err(Error::setting(name, text, "`true` or `false`"))
+    }
+}
+
+fn own_boolean(name: &str, text: &str) -> Result<bool, Error> {
+    match text {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ => otel_boolean(name, text).map_err(|_| Error::setting(name, text, "`1` or `0`")),
+    }
+}
+
+fn console(name: &str, text: &str) -> Result<Console, Error> {
+    let (format, stream) = match text.split_once('@') {
+        Some((format, stream)) => (format, Some(stream)),
+        None => (text, None),
+    };
+    let wrong = || {
+        let right = "`auto`, `off`, `compact` or `json`, and `@stdout` or `@stderr` behind it";
+        Error::setting(name, text, right)
+    };
+    let format = match format.trim().to_ascii_lowercase().as_str() {
+        "auto" => Format::Auto,
+        "off" | "none" => Format::Off,
+        "compact" | "pretty" => Format::Compact,
+        "json" => Format::Json,
+        _ => return Err(wrong()),
+    };
+    let stream = match stream.map(|stream| stream.trim().to_ascii_lowercase()).as_deref() {
+        None => None,
+        Some("stdout") => Some(Stream::Stdout),
+        Some("stderr") => Some(Stream::Stderr),
+        Some(_) => return Err(wrong()),
+    };
+    Ok(Console { format, stream })
+}
+
+fn interval(name: &str, text: &str) -> Result<Duration, Error> {
+    let wrong = || Error::setting(name, text, "milliseconds, from 10 to 2147483647");
+    let ms: u32 = text.parse().map_err(|_| wrong())?;
+    if !(10..=i32::MAX as u32).contains(&ms) {
+        return Err(wrong());
+    }
+    Ok(Duration::from_millis(ms.into()))
+}
+
+fn diagnostics(name: &str, text: &str) -> Result<Option<Level>, Error> {
+    if text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let right = "one of none, error, warn, info, debug, trace";
+    text.parse().map(Some).map_err(|_| Error::setting(name, text, right))
+}
+
+fn destinations(name: &str, text: &str) -> Result<Destinations, Error> {
+    let mut found = Destinations::default();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match part.to_ascii_lowercase().as_str() {
+            "otlp" => found.otlp = true,
+            "console" => found.console = true,
+            "none" => {}
+            _ => return Err(Error::setting(name, text, "`otlp`, `console` or `none`")),
+        }
+    }
+    Ok(found)
+}
+
+enum SamplerKind {
+    On,
+    Off,
+    Ratio,
+}
+
+fn sampler(name: &str, text: &str) -> Result<SamplerKind, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "always_on" | "parentbased_always_on" => Ok(SamplerKind::On),
+        "always_off" | "parentbased_always_off" => Ok(SamplerKind::Off),
+        "traceidratio" | "parentbased_traceidratio" => Ok(SamplerKind::Ratio),
+        _ => {
+            let right = "`always_on`, `always_off` or `traceidratio`, also with `parentbased_`";
+            Err(Error::setting(name, text, right))
+        }
+    }
+}
+
+fn ratio(name: &str, text: &str) -> Result<f64, Error> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| Error::setting(name, text, "a number from 0 to 1"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Whether and how records go to a collector.
+//!
+//! # Invariants
+//!
+//! - Off until an endpoint or `otlp` is named, by the program or by the environment.
+//! - Headers and other options of the environment hold for an endpoint that the program sets.
+
+use crate::environment::{Settings, Warning};
+use crate::outputs::{Origin, keep};
+use telemetry_core::Error;
+use telemetry_core::export::{Exporter, Signals};
+use telemetry_core::pipeline::SinkBuilder;
+use telemetry_otlp::{OtlpBuilder, OtlpExporter};
+
+/// What its queue holds: minutes of records while a collector restarts.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+
+pub(crate) struct Otlp {
+    base: OtlpBuilder,
+    /// Set by the program; it stands above the environment's.
+    url: Option<String>,
+    exporter: Option<OtlpExporter>,
+    signals: Signals,
+    origin: Origin,
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            base: OtlpExporter::builder(),
+            url: None,
+            exporter: None,
+            signals: Signals::NONE,
+            origin: Origin::Program,
+        }
+    }
+}
+
+impl Otlp {
+    pub(crate) fn set_exporter(&mut self, exporter: OtlpExporter) {
+        self.signals = exporter.signals();
+        self.exporter = Some(exporter);
+        self.origin = Origin::Program;
+    }
+
+    pub(crate) fn set_url(&mut self, url: String) {
+        self.url = Some(url);
+        self.exporter = None;
+        self.signals = Signals::ALL;
+        self.origin = Origin::Program;
+    }
+
+    /// Takes over what the environment says.
+    pub(crate) fn read(
+        &mut self,
+        settings: &Settings,
+        variable: &dyn Fn(&str) -> Option<String>,
+        warnings: &mut Vec<Warning>,
+    ) {
+        let (base, errors) = OtlpBuilder::from_variables(variable);
+        self.base = base;
+        warnings.extend(errors.into_iter().map(|error| ("OTEL_EXPORTER_OTLP_*", error)));
+        let endpoints = settings.endpoints.0;
+        let before = self.signals;
+        self.signals = settings.exporters.otlp(before | endpoints);
+        if endpoints != Signals::NONE {
+            (self.url, self.exporter) = (None, None);
+        }
+        // What the program made has its own signals; they can only be taken away together.
+        if let Some(exporter) = &self.exporter
+            && self.signals != Signals::NONE
+        {
+            self.signals = exporter.signals();
+        }
+        if endpoints != Signals::NONE || before == Signals::NONE {
+            self.origin = Origin::Environment;
+        }
+    }
+
+    /// The exporter as a sink, if records are to go to a collector.
+    pub(crate) fn sink(self, warnings: &mut Vec<Warning>) -> Result<Option<SinkBuilder>, Error> {
+        if self.signals == Signals::NONE {
+            return Ok(None);
+        }
+        let made = match self.exporter {
+            Some(exporter) => Ok(exporter),
+            None => {
+                let builder = match self.url {
+                    Some(url) => self.base.endpoint(url),
+                    None => self.base,
+                };
+                builder.signals(self.signals).build()
+            }
+        };
+        let exporter = keep(made, self.origin, "OTEL_EXPORTER_OTLP_ENDPOINT", warnings)?;
+        Ok(exporter.map(|exporter| SinkBuilder::new(exporter).queue_bytes(QUEUE_BYTES)))
+    }
+}

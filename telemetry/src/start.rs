@@ -1,0 +1,209 @@
+//! From settings to a running pipeline.
+//!
+//! # Invariants
+//!
+//! - Nothing of the process is touched before the settings are known to be good; a failure later
+//!   takes back what it can (the global subscriber and logger stay, and cost one load).
+//! - A foreign `tracing` subscriber is an error; a foreign `log` logger or `metrics` recorder is
+//!   one diagnostic, because the rest works without.
+
+use crate::Telemetry;
+use crate::builder::{Builder, Globals};
+use crate::environment::{Stream, Warning};
+use crate::outputs::{self, Common};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use telemetry_core::bridge::metrics::Recorder;
+use telemetry_core::pipeline::{self, Pipeline, SinkBuilder};
+use telemetry_core::resource::Resource;
+use telemetry_core::{Error, Level, Sampler, diagnostics, metric};
+
+/// A sampler behind a pointer.
+struct Shared(Arc<dyn Sampler>);
+
+impl Sampler for Shared {
+    fn sample(
+        &self,
+        trace_id: telemetry_core::context::TraceId,
+        root: &telemetry_core::callsite::Callsite,
+    ) -> bool {
+        self.0.sample(trace_id, root)
+    }
+}
+
+impl Builder {
+    /// Starts everything and attaches it to the process.
+    ///
+    /// Keep what it returns until the end of `main`: its drop shuts telemetry down.
+    ///
+    /// # Errors
+    ///
+    /// A setting is wrong; telemetry runs already ([`Error::is_already_attached`]); another
+    /// library's `tracing` subscriber is installed ([`Error::is_foreign`]); a file cannot be
+    /// opened or a thread not be started; with `TELEMETRY_STRICT=1`, a variable of the environment
+    /// that cannot be used.
+    pub fn init(mut self) -> Result<Telemetry, Error> {
+        if let Some(error) = take_first(&mut self.errors) {
+            return Err(error);
+        }
+        if self.is_disabled {
+            return self.disabled();
+        }
+        #[cfg(feature = "poller")]
+        let poller = self.poller.map(|period| (period, std::mem::take(&mut self.measurements)));
+        #[cfg(feature = "poller")]
+        check_poller(poller.as_ref())?;
+        let (globals, level, is_strict) = (self.globals, self.diagnostics, self.is_strict);
+        let mut warnings = std::mem::take(&mut self.warnings);
+        let builder = self.pipeline(&mut warnings)?;
+        check_strict(is_strict, &mut warnings)?;
+        let pipeline = Arc::new(builder.attach()?);
+        if let Some(level) = level {
+            diagnostics::set_level(level);
+        }
+        for (variable, error) in warnings {
+            diagnostics::report(variable, Level::Warn, error.to_string());
+        }
+        // From here on the drop of `telemetry` takes everything back.
+        let mut telemetry = Telemetry::new(pipeline);
+        #[cfg(feature = "poller")]
+        if let Some((period, measurements)) = poller {
+            telemetry.set_poller(start_poller(period, measurements)?);
+        }
+        take_globals(&mut telemetry, globals);
+        Ok(telemetry)
+    }
+
+    /// `OTEL_SDK_DISABLED`: nothing is started, everything can be called.
+    fn disabled(mut self) -> Result<Telemetry, Error> {
+        check_strict(self.is_strict, &mut self.warnings)?;
+        if let Some(level) = self.diagnostics {
+            diagnostics::set_level(level);
+        }
+        diagnostics::report("OTEL_SDK_DISABLED", Level::Info, "telemetry is off: it is `true`");
+        Ok(Telemetry::off())
+    }
+
+    fn pipeline(self, warnings: &mut Vec<Warning>) -> Result<pipeline::Builder, Error> {
+        let common = Common { filter: &self.filter, metric_interval: self.metric_interval };
+        let is_terminal = |stream| match stream {
+            Stream::Stdout => std::io::stdout().is_terminal(),
+            Stream::Stderr => std::io::stderr().is_terminal(),
+        };
+        let console = outputs::console(self.console, self.shown, is_terminal)?;
+        let console = console.map(|sink| common.sink(sink, self.filters.console));
+        let json = outputs::json(self.json, warnings)?;
+        let json = json.map(|sink| common.sink(sink, self.filters.json));
+        #[cfg(feature = "otlp-http")]
+        let otlp = self.otlp.sink(warnings)?.map(|sink| common.sink(sink, self.filters.otlp));
+        #[cfg(not(feature = "otlp-http"))]
+        let otlp: Option<SinkBuilder> = self.filters.otlp.and(None);
+        let mut builder = Pipeline::builder()
+            .resource(with_instance(self.resource))
+            .waits(self.waits)
+            .tracing(self.globals.tracing)
+            .log(self.globals.log);
+        if let Some(bytes) = self.buffer_bytes {
+            builder = builder.buffer_bytes(bytes);
+        }
+        if let Some(sampler) = self.sampler {
+            builder = builder.sampler(Shared(sampler));
+        }
+        let own: [Option<SinkBuilder>; 3] = [console, json, otlp];
+        Ok(own.into_iter().flatten().chain(self.exporters).fold(builder, pipeline::Builder::sink))
+    }
+}
+
+fn take_first(errors: &mut Vec<Error>) -> Option<Error> {
+    (!errors.is_empty()).then(|| errors.swap_remove(0))
+}
+
+fn check_strict(is_strict: bool, warnings: &mut Vec<Warning>) -> Result<(), Error> {
+    if is_strict && !warnings.is_empty() {
+        return Err(warnings.swap_remove(0).1);
+    }
+    Ok(())
+}
+
+/// The resource with `service.instance.id`, unless it has one.
+fn with_instance(resource: Resource) -> Resource {
+    const KEY: &str = "service.instance.id";
+    match (resource.get(KEY), random_uuid()) {
+        (None, Some(uuid)) => resource.with(KEY, uuid),
+        _ => resource,
+    }
+}
+
+/// A random UUID (RFC 9562, version 4); `None` where the system has no random numbers.
+fn random_uuid() -> Option<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    Some(format!("{a}-{b}-{c}-{d}-{e}"))
+}
+
+fn take_globals(telemetry: &mut Telemetry, globals: Globals) {
+    #[cfg(feature = "otlp-http")]
+    telemetry_core::set_async_probe(|| tokio::runtime::Handle::try_current().is_ok());
+    if globals.metrics
+        && let Err(error) = Recorder::new(metric::global().clone()).install()
+    {
+        diagnostics::report("metrics.bridge", Level::Warn, error.to_string());
+    }
+    if globals.panic_hook {
+        telemetry.install_panic_hook();
+    }
+    if globals.exit_hook {
+        telemetry.install_exit_hook();
+    }
+}
+
+#[cfg(feature = "poller")]
+type PollerPlan = (std::time::Duration, Vec<(String, crate::builder::Measurement)>);
+
+/// Refuses what the poller would refuse, before anything is started.
+#[cfg(feature = "poller")]
+fn check_poller(plan: Option<&PollerPlan>) -> Result<(), Error> {
+    use telemetry_poller::{PERIOD_MAX, PERIOD_MIN};
+    let Some((period, measurements)) = plan else { return Ok(()) };
+    if !(PERIOD_MIN..=PERIOD_MAX).contains(period) {
+        let right = format!("from {PERIOD_MIN:?} to {PERIOD_MAX:?}");
+        return Err(Error::setting("poll_period", format_args!("{period:?}"), &right));
+    }
+    for (n, (name, _)) in measurements.iter().enumerate() {
+        if name.is_empty() || measurements[..n].iter().any(|(other, _)| other == name) {
+            return Err(Error::setting("measure", name, "a name of its own"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "poller")]
+fn start_poller(
+    period: std::time::Duration,
+    measurements: Vec<(String, crate::builder::Measurement)>,
+) -> Result<telemetry_poller::PollerHandle, Error> {
+    let mut builder = telemetry_poller::Poller::builder().period(period);
+    for (name, measurement) in measurements {
+        builder = builder.measure(name, measurement);
+    }
+    builder.start().map_err(|error| Error::resource("the poller cannot be started", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instance_id_is_a_random_uuid_unless_set() {
+        let id = |resource| with_instance(resource).get("service.instance.id").unwrap().to_owned();
+        let (one, two) = (id(Resource::default()), id(Resource::default()));
+        assert_ne!(one, two);
+        assert_eq!((one.len(), one.as_bytes()[14]), (36, b'4'), "{one}");
+        assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{one}");
+        assert_eq!(id(Resource::default().with("service.instance.id", "mine")), "mine");
+    }
+}
