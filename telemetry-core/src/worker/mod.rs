@@ -19,6 +19,7 @@ use crate::clock::{self, Anchors};
 use crate::export::Signals;
 use crate::intake::{Intake, Ledger};
 use crate::metric::Registry;
+use crate::router::Reservation;
 use crate::runner::Sink;
 use drain::{Drain, Mode};
 use flush::Ticket;
@@ -42,17 +43,42 @@ pub(crate) enum Command {
     Shutdown(Instant),
 }
 
-/// Where commands wait for the worker.
-#[derive(Debug, Default)]
-pub(crate) struct Commands(Mutex<Vec<Command>>);
+/// Where commands wait for the worker; closed when it has ended.
+#[derive(Debug)]
+pub(crate) struct Commands(Mutex<Option<Vec<Command>>>);
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Vec::new())))
+    }
+}
 
 impl Commands {
+    /// Leaves a command for the worker; one that comes after its end is refused.
     pub(crate) fn push(&self, command: Command) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(commands) => commands.push(command),
+            None => command.refuse(),
+        }
     }
 
     fn take(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn close(&self) -> Vec<Command> {
+        let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.take().unwrap_or_default()
+    }
+}
+
+impl Command {
+    /// Tells whoever waits that nobody will do it.
+    fn refuse(self) {
+        if let Self::Flush(ticket) = self {
+            ticket.expire();
+        }
     }
 }
 
@@ -114,11 +140,10 @@ impl Worker {
         self.parts.intake.waker.set_thread(Some(crate::sync::thread::current()));
         let mut idle_rounds = 0;
         loop {
-            for command in self.parts.commands.take() {
+            let mut commands = self.parts.commands.take().into_iter();
+            while let Some(command) = commands.next() {
                 if self.obey(command) == Next::End {
-                    self.parts.intake.waker.set_thread(None);
-                    self.tickets.iter().for_each(|ticket| ticket.expire());
-                    return;
+                    return self.end(commands);
                 }
             }
             let round = self.round(Mode::Deliver);
@@ -137,6 +162,13 @@ impl Worker {
                 self.sleep();
             }
         }
+    }
+
+    /// Lets go of everybody who waits for this worker.
+    fn end(&self, commands: impl Iterator<Item = Command>) {
+        self.parts.intake.waker.set_thread(None);
+        commands.chain(self.parts.commands.close()).for_each(Command::refuse);
+        self.tickets.iter().for_each(|ticket| ticket.expire());
     }
 
     /// Reads one batch and hands it out.
@@ -191,7 +223,7 @@ impl Worker {
             if ticket.deadline <= now {
                 ticket.expire();
             }
-            ticket.deadline > now
+            ticket.deadline > now && !ticket.is_passed()
         });
         if self.snapshots_due.iter().flatten().any(|due| *due <= now) {
             self.snapshot(|due| due.is_some_and(|due| due <= now), now);
@@ -252,7 +284,13 @@ impl Worker {
     }
 }
 
-/// Starts a worker's thread.
-pub(crate) fn spawn(worker: Worker) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("telemetry-worker".to_owned()).spawn(|| worker.run())
+/// Starts a worker's thread; the reservation ends with it.
+pub(crate) fn spawn(
+    worker: Worker,
+    reservation: Option<Reservation>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("telemetry-worker".to_owned()).spawn(|| {
+        let _reservation = reservation;
+        worker.run();
+    })
 }
