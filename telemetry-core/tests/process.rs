@@ -2,6 +2,13 @@
 //!
 //! Each test runs this binary again with one scenario, and looks at what that left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests"
+)]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, ExitStatus, Stdio};
@@ -107,6 +114,7 @@ fn scenario() {
         "clock" => clock_jump(),
         "sampler" => sampler(),
         "log" => log_bridge(),
+        "log_panic" => log_panic(),
         "end_and_flush" => end_and_flush(),
         other => panic!("no scenario {other}"),
     }
@@ -496,6 +504,39 @@ fn log_bridge() {
 #[test]
 fn log_records_arrive_and_echoes_of_tracing_do_not() {
     assert_done("log");
+}
+
+/// Key-values whose source panics.
+struct Hopeless;
+
+impl log::kv::Source for Hopeless {
+    fn visit<'kvs>(
+        &'kvs self,
+        visitor: &mut dyn log::kv::VisitSource<'kvs>,
+    ) -> Result<(), log::kv::Error> {
+        visitor.visit_pair("first".into(), 1.into())?;
+        panic!("in the source, on purpose");
+    }
+}
+
+fn log_panic() {
+    let memory = MemoryExporter::new("memory");
+    let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
+    let record =
+        log::Record::builder().args(format_args!("survives")).key_values(&Hopeless).build();
+    log::logger().log(&record);
+    log::info!("next");
+    tracing::info!("last");
+    assert_delivered(&pipeline.shutdown(LONG));
+    let events = memory.events();
+    let messages: Vec<_> = events.iter().filter_map(|event| event.message()).collect();
+    assert_eq!(messages, ["survives", "next", "last"]);
+    assert!(events[0].field("first").is_some());
+}
+
+#[test]
+fn panic_in_the_key_values_of_a_log_record_stays_there() {
+    assert_done("log_panic");
 }
 
 /// Eight threads emit and eight flush while one ends the pipeline.
