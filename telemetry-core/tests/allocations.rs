@@ -1,5 +1,7 @@
 //! A thread that has logged before allocates nothing for an event.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};

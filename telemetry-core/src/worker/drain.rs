@@ -101,12 +101,6 @@ impl Drain {
         Targets(self.buffers.iter().map(target).collect())
     }
 
-    /// Is there nothing to read?
-    pub(super) fn is_empty(&mut self) -> bool {
-        self.refresh();
-        self.buffers.iter().all(|buffer| buffer.shared.consumer().peek().is_none())
-    }
-
     fn refresh(&mut self) {
         let version = self.intake.version();
         if version == self.version {

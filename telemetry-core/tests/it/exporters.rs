@@ -3,7 +3,9 @@
 use crate::support::*;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use telemetry_core::export::{Ack, Outcome};
+use std::time::Instant;
+use telemetry_core::batch::Batch;
+use telemetry_core::export::{Ack, Context, Exporter, Outcome};
 use telemetry_core::ledger::{Cause, Signal, Units};
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};
 use telemetry_core::testing::MemoryExporter;
@@ -48,15 +50,12 @@ fn panicking_exporter_rests_and_recovers() {
     pipeline.run(|| emit_many(1, 10));
     let report = pipeline.flush(LONG).unwrap();
     assert_eq!(logs(&report, "shaky").dropped_for(Cause::Quarantined), 10, "{report}");
-    let mut rounds = 0;
     wait_until(|| {
         std::thread::sleep(Duration::from_millis(50));
         pipeline.run(|| emit(2, 0));
         pipeline.flush(LONG).unwrap();
         seen.count() > 0
     });
-    rounds += 1;
-    assert_eq!(rounds, 1);
     shut_down(pipeline);
 }
 
@@ -271,4 +270,67 @@ fn two_exporters_of_one_name_are_refused() {
             || error.to_string().contains("same"),
         "{error}"
     );
+}
+
+/// Panics wherever it is called.
+struct Hopeless;
+
+impl Exporter for Hopeless {
+    fn name(&self) -> &str {
+        "hopeless"
+    }
+
+    fn start(&mut self, _: &Context) {
+        panic!("in start, on purpose");
+    }
+
+    fn export(&mut self, _: Batch, _: Ack) {
+        panic!("in export, on purpose");
+    }
+
+    fn flush(&mut self, _: Instant) {
+        panic!("in flush, on purpose");
+    }
+
+    fn shutdown(&mut self, _: Instant) {
+        panic!("in shutdown, on purpose");
+    }
+}
+
+impl Drop for Hopeless {
+    fn drop(&mut self) {
+        panic!("in drop, on purpose");
+    }
+}
+
+#[test]
+fn exporter_that_panics_everywhere_harms_nobody() {
+    let seen = Seen::default();
+    let pipeline = Pipeline::builder()
+        .sink(SinkBuilder::new(Hopeless))
+        .sink(SinkBuilder::new(Scripted::noting("healthy", &seen)))
+        .scoped()
+        .unwrap();
+    for source in 0..3 {
+        pipeline.run(|| emit_many(source, 100));
+        assert!(!pipeline.flush(LONG).unwrap().timed_out);
+    }
+    let report = shut_down(pipeline);
+    (0..3).for_each(|source| seen.assert_all(source, 100));
+    let counts = logs(&report, "hopeless");
+    assert_eq!((counts.emitted, counts.dropped_total()), (300, 300), "{report}");
+}
+
+#[test]
+fn ack_that_a_panicking_thread_held_is_counted() {
+    let pipeline = scoped(Scripted::new("threaded", |_, ack| {
+        let helper = std::thread::spawn(move || {
+            let _ack = ack;
+            panic!("with the ack in hand, on purpose");
+        });
+        assert!(helper.join().is_err());
+    }));
+    pipeline.run(|| emit_many(0, 10));
+    let report = shut_down(pipeline);
+    assert_eq!(logs(&report, "threaded").dropped_for(Cause::ExporterPanicked), 10, "{report}");
 }

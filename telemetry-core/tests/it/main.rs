@@ -1,5 +1,7 @@
 //! Claims about the pipeline as its users see it.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
 mod backpressure;
 mod exporters;
 mod flush;
