@@ -352,6 +352,7 @@ impl Sink {
                 }
                 Some(None) => {
                     if let Some(item) = queue.items.pop_front() {
+                        // An exporter that only tries again must not hold up the others.
                         if item.not_before.is_none() {
                             queue.progressed_at = now;
                         }

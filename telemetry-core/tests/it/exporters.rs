@@ -218,28 +218,6 @@ fn healthy_exporters_beside_a_stalled_one_get_everything() {
 }
 
 #[test]
-fn exporter_that_only_asks_for_retries_does_not_hold_the_others_back() {
-    let seen = Seen::default();
-    let retrying = Scripted::new("retrying", move |_, ack| {
-        ack.finish(Outcome::RetryAfter(Duration::from_millis(10)));
-    });
-    let pipeline = Pipeline::builder()
-        .sink(SinkBuilder::new(retrying).queue_bytes(64 * 1024))
-        .sink(SinkBuilder::new(Scripted::noting("healthy", &seen)))
-        .scoped()
-        .unwrap();
-    pipeline.run(|| emit_many(0, 100_000));
-    let deadline = now() + Duration::from_secs(10);
-    while seen.count() < 100_000 {
-        assert!(now() < deadline, "{} after 10 s: {}", seen.count(), pipeline.report());
-        std::thread::yield_now();
-    }
-    seen.assert_all(0, 100_000);
-    let report = pipeline.shutdown(Duration::from_millis(100));
-    assert_at_rest(&report);
-}
-
-#[test]
 fn thirty_two_exporters_each_get_everything_and_a_thirty_third_is_refused() {
     let memories: Vec<_> = (0..33).map(|n| MemoryExporter::new(format!("m{n}"))).collect();
     let with = |count: usize| {

@@ -7,6 +7,7 @@ mod exporters;
 mod flush;
 mod formatting;
 mod limits;
+mod queue;
 mod spans;
 mod support;
 mod threads;
