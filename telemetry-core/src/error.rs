@@ -29,6 +29,15 @@ impl Error {
         Self::new(Kind::Setting, format!("`{name}` is `{value}`, but must be {right}"))
     }
 
+    /// A filter cannot be understood; `error` says where and why, and is the source.
+    pub fn filter(filter: &str, error: crate::filter::FilterError) -> Self {
+        const SHOWN_CHARS: usize = 200;
+        let shown: String = filter.chars().take(SHOWN_CHARS).collect();
+        let cut = if shown.len() < filter.len() { "…" } else { "" };
+        let text = format!("`filter` is `{shown}{cut}`, but {error}");
+        Self { source: Some(error.into()), ..Self::new(Kind::Setting, text) }
+    }
+
     /// A pipeline is attached already.
     pub fn already_attached() -> Self {
         Self::new(
@@ -82,7 +91,10 @@ impl fmt::Debug for Error {
         f.write_str(&self.text)?;
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            // A filter's error stands in the text already; the source is there for programs.
+            if !error.is::<crate::filter::FilterError>() {
+                write!(f, ": {error}")?;
+            }
             source = error.source();
         }
         Ok(())

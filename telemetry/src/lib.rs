@@ -36,7 +36,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `RUST_LOG` | filter: `info,app::db=debug,hyper=off`; spans and fields cannot be filtered |
+//! | `RUST_LOG` | filter: `info,app::db=debug,hyper=off,[request{tenant=42}]=trace`; see `docs/filtering.md` |
 //! | `TELEMETRY_CONSOLE` | `auto`, `off`, `compact` or `json`, with `@stdout` or `@stderr` behind it if it is to go there |
 //! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
 //! | `TELEMETRY_STRICT` | `1` makes a variable that cannot be used an error instead of a warning |
@@ -77,7 +77,7 @@ pub use builder::Builder;
 pub use handle::Telemetry;
 pub use sampler::RatioSampler;
 
-pub use telemetry_core::filter::Filter;
+pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;
 pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
 pub use telemetry_core::{Error, Level, Sampler, Waits, event};

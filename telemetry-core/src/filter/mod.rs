@@ -1,10 +1,31 @@
-//! Which callsites an exporter wants: `RUST_LOG` levels and `target=level`.
+//! Which records an exporter wants: the directive language, a superset of `RUST_LOG`.
+//!
+//! `info`, `app::db=debug`, `app[request{tenant=42}]=trace`, `[{status>=500}]`, `hyper=off`,
+//! separated by commas. The grammar and its rules stand in `docs/filtering.md`.
 //!
 //! # Invariants
 //!
-//! - The longest target that is a prefix (up to a `::`) decides; among equals the later directive.
+//! - The most specific directive that applies decides, the later one among equals: conditions on
+//!   values weigh most, then names of fields, then a span's name, then the length of the target.
 //! - `-` and `_` are the same in a target: crate names are written with either.
 //! - Empty parts and spaces are tolerated; what cannot be understood is an error, never a silence.
+//! - Directives of targets and levels are decided once per callsite. Those of spans and fields
+//!   ([`rules`]) cost the callsites they can touch, and nothing else.
+
+mod directive;
+mod error;
+mod explain;
+mod parse;
+pub(crate) mod rules;
+pub(crate) mod suggest;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use directive::Directive;
+pub use error::{FilterError, FilterErrorKind};
+pub use explain::{Explanation, Record, SpanRecord};
+pub use value::{FieldValue, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
 
 use crate::error::Error;
 use crate::level::Level;
@@ -12,9 +33,13 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The longest filter text, in bytes.
-pub const FILTER_BYTES_MAX: usize = 64 * 1024;
+pub const FILTER_BYTES_MAX: usize = 8 * 1024;
 /// The most directives of a filter.
 pub const DIRECTIVES_MAX: usize = 1024;
+/// The most directives with spans or fields of a filter, and of a pipeline's filters together.
+pub const DYNAMIC_MAX: usize = 64;
+/// The most conditions on fields of a directive.
+pub const CONDITIONS_MAX: usize = 8;
 
 /// A set of directives.
 ///
@@ -27,150 +52,123 @@ pub const DIRECTIVES_MAX: usize = 1024;
 /// assert!(!filter.enabled("hyper::client", Level::Error));
 /// # Ok::<(), telemetry_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Filter {
-    /// Longest target first; the empty target is the default.
+    /// Highest rank first, the later one first among equals: the first that applies decides.
     directives: Vec<Directive>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Directive {
-    target: String,
-    /// `None` = off.
-    level: Option<Level>,
+    /// What later directives replaced.
+    replaced: Vec<Directive>,
 }
 
 impl Filter {
     /// Everything from `level` on, whatever the target.
     pub fn level(level: Level) -> Self {
-        Self { directives: vec![Directive { target: String::new(), level: Some(level) }] }
+        Self::of(vec![Directive::of_level(Some(level))])
     }
 
     /// Nothing.
     pub fn off() -> Self {
-        Self { directives: vec![Directive { target: String::new(), level: None }] }
+        Self::of(vec![Directive::of_level(None)])
     }
 
-    /// Is an event or span of this target and level wanted?
+    /// Reads a filter; an empty one is [`Filter::off`].
+    ///
+    /// # Errors
+    ///
+    /// A directive that cannot be understood, or a limit: [`FILTER_BYTES_MAX`],
+    /// [`DIRECTIVES_MAX`], [`DYNAMIC_MAX`], [`CONDITIONS_MAX`], [`PATTERN_BYTES_MAX`].
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let directives = parse::parse(text)?;
+        Ok(if directives.is_empty() { Self::off() } else { Self::of(directives) })
+    }
+
+    fn of(directives: Vec<Directive>) -> Self {
+        // Sorted by what they are about, later ones first, so that repetitions stand together.
+        let mut ordered: Vec<_> = directives.into_iter().rev().collect();
+        ordered.sort_by_key(|directive| std::cmp::Reverse(directive.rank()));
+        let mut filter = Self { directives: Vec::new(), replaced: Vec::new() };
+        let mut rank_start = 0;
+        for directive in ordered {
+            let is_new_rank =
+                filter.directives.last().is_some_and(|last| last.rank() != directive.rank());
+            if is_new_rank {
+                rank_start = filter.directives.len();
+            }
+            let mut of_rank = filter.directives[rank_start..].iter();
+            if of_rank.any(|later| later.is_about_the_same(&directive)) {
+                filter.replaced.push(directive);
+            } else {
+                filter.directives.push(directive);
+            }
+        }
+        filter
+    }
+
+    /// The directives, in the order in which they are asked.
+    pub fn directives(&self) -> &[Directive] {
+        &self.directives
+    }
+
+    /// Does any directive depend on spans or fields?
+    pub fn is_dynamic(&self) -> bool {
+        self.directives.iter().any(Directive::is_dynamic)
+    }
+
+    /// Is an event or span of this target and level wanted, where no directive of spans or fields
+    /// applies?
     pub fn enabled(&self, target: &str, level: Level) -> bool {
         self.directives
             .iter()
+            .filter(|directive| !directive.is_dynamic())
             .find(|directive| directive.covers(target))
-            .and_then(|directive| directive.level)
-            .is_some_and(|least| level >= least)
+            .is_some_and(|directive| directive.lets_through(level))
     }
 
     /// The least severe level that any directive lets through; `None` = nothing passes.
+    ///
+    /// A span may carry a directive whatever its level, so [`Level::Trace`] where there are
+    /// directives of spans or fields.
     pub fn max_level(&self) -> Option<Level> {
+        if self.is_dynamic() {
+            return Some(Level::Trace);
+        }
         self.directives.iter().filter_map(|directive| directive.level).min()
     }
-}
 
-impl Directive {
-    fn covers(&self, target: &str) -> bool {
-        let Some((head, rest)) = target.as_bytes().split_at_checked(self.target.len()) else {
-            return false;
-        };
-        let is_same =
-            |(byte, wanted): (&u8, u8)| *byte == wanted || (*byte == b'-' && wanted == b'_');
-        head.iter().zip(self.target.bytes()).all(is_same)
-            && (head.is_empty()
-                || rest.is_empty()
-                || rest.starts_with(b"::")
-                || head.ends_with(b"::"))
-    }
-
-    fn parse(text: &str) -> Result<Self, Error> {
-        if let Some(bracket) = text.find(['[', '{', '"']) {
-            let part = &text[bracket..];
-            let right = "a level, `target` or `target=level`: spans and fields cannot be filtered";
-            return Err(Error::setting("filter", part, right));
-        }
-        match text.split_once('=') {
-            Some((target, level)) => {
-                let target = normal(target.trim());
-                Ok(Self { target, level: parse_level(level.trim())? })
-            }
-            None => match parse_level(text) {
-                Ok(level) => Ok(Self { target: String::new(), level }),
-                Err(_) => match likely_level(text) {
-                    Some(level) => Err(Error::setting(
-                        "filter",
-                        text,
-                        &format!("a level (did you mean `{level}`?) or `{text}=trace`"),
-                    )),
-                    None => Ok(Self { target: normal(text), level: Some(Level::Trace) }),
-                },
-            },
-        }
+    /// The targets that none of `known` belongs to, each with those of `known` that were probably
+    /// meant.
+    pub fn unknown_targets<'a>(
+        &self,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Vec<(&str, Vec<&'a str>)> {
+        self.directives
+            .iter()
+            .filter(|directive| !directive.target.is_empty())
+            .filter(|directive| !known.clone().any(|target| directive.covers(target)))
+            .map(|directive| {
+                (directive.target.as_str(), suggest::near(&directive.target, known.clone()))
+            })
+            .collect()
     }
 }
 
-fn normal(target: &str) -> String {
-    target.replace('-', "_")
-}
-
-fn parse_level(text: &str) -> Result<Option<Level>, Error> {
-    match text {
-        "0" => return Ok(None),
-        "1" => return Ok(Some(Level::Error)),
-        "2" => return Ok(Some(Level::Warn)),
-        "3" => return Ok(Some(Level::Info)),
-        "4" => return Ok(Some(Level::Debug)),
-        "5" => return Ok(Some(Level::Trace)),
-        _ if text.eq_ignore_ascii_case("off") => return Ok(None),
-        _ => {}
+impl PartialEq for Filter {
+    /// Equal filters decide the same: what was replaced does not count.
+    fn eq(&self, other: &Self) -> bool {
+        self.directives == other.directives
     }
-    text.parse()
-        .map(Some)
-        .map_err(|_| Error::setting("filter", text, "one of off, error, warn, info, debug, trace"))
 }
 
-/// The level that a word was probably meant to be: as long, and one letter or one swap away.
-fn likely_level(text: &str) -> Option<&'static str> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let word = text.to_ascii_lowercase();
-    LEVELS.into_iter().find(|level| {
-        let (mut a, mut b) = (word.clone().into_bytes(), level.as_bytes().to_vec());
-        let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
-        a.sort_unstable();
-        b.sort_unstable();
-        (level.len() > 3 && a == b)
-            || (level.len() > 3 && word.len() == level.len() && differing == 1)
-            || word == format!("{level}s")
-            || (*level == "warn" && word == "warning")
-    })
-}
+impl Eq for Filter {}
 
 impl FromStr for Filter {
     type Err = Error;
 
     /// # Errors
     ///
-    /// A directive that cannot be understood, a text longer than [`FILTER_BYTES_MAX`], more than
-    /// [`DIRECTIVES_MAX`] directives.
+    /// As [`Filter::parse`]; the [`FilterError`] is the source.
     fn from_str(text: &str) -> Result<Self, Error> {
-        if text.len() > FILTER_BYTES_MAX {
-            let right = format!("at most {FILTER_BYTES_MAX} bytes long");
-            return Err(Error::setting("filter", format_args!("{} bytes", text.len()), &right));
-        }
-        let parts: Vec<_> =
-            text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        if parts.len() > DIRECTIVES_MAX {
-            let right = format!("at most {DIRECTIVES_MAX} directives");
-            return Err(Error::setting("filter", format_args!("{} of them", parts.len()), &right));
-        }
-        if parts.is_empty() {
-            return Ok(Self::off());
-        }
-        let mut directives: Vec<Directive> = Vec::with_capacity(parts.len());
-        for part in parts {
-            let directive = Directive::parse(part)?;
-            directives.retain(|other| other.target != directive.target);
-            directives.push(directive);
-        }
-        directives.sort_by_key(|directive| std::cmp::Reverse(directive.target.len()));
-        Ok(Self { directives })
+        Self::parse(text).map_err(|error| Error::filter(text, error))
     }
 }
 
@@ -178,69 +176,8 @@ impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, directive) in self.directives.iter().rev().enumerate() {
             let separator = if n == 0 { "" } else { "," };
-            let level = directive.level.map_or("off", |level| level.as_str());
-            match directive.target.as_str() {
-                "" => write!(f, "{separator}{}", level.to_ascii_lowercase())?,
-                target => write!(f, "{separator}{target}={}", level.to_ascii_lowercase())?,
-            }
+            write!(f, "{separator}{directive}")?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str, target: &str, level: Level, expected: bool) {
-        let filter: Filter = text.parse().unwrap();
-        assert_eq!(filter.enabled(target, level), expected, "{text} for {target} {level}");
-        let again: Filter = filter.to_string().parse().unwrap();
-        assert_eq!(again, filter, "printed and read again");
-    }
-
-    #[test]
-    fn longest_matching_target_decides() {
-        check("info,app=warn,app::db=trace", "app::db::pool", Level::Trace, true);
-        check("info,app=warn,app::db=trace", "app::web", Level::Info, false);
-        check("info,app=warn", "application", Level::Info, true);
-        check("app=debug", "other", Level::Error, false);
-        check("off", "app", Level::Error, false);
-        check("", "app", Level::Error, false);
-        check("app", "app::x", Level::Trace, true);
-        check("app=off,info", "app", Level::Error, false);
-    }
-
-    #[test]
-    fn spaces_empty_parts_case_and_dashes_are_tolerated() {
-        check(" INFO ,, my-app = Debug ,", "my_app::x", Level::Debug, true);
-        check("my_app=debug", "my-app", Level::Debug, true);
-        check("3", "x", Level::Info, true);
-    }
-
-    #[test]
-    fn later_directive_wins_among_equals() {
-        check("app=debug,app=error", "app", Level::Warn, false);
-        check("error,debug", "app", Level::Debug, true);
-    }
-
-    #[test]
-    fn typos_of_a_level_are_errors_with_a_suggestion() {
-        for (typo, meant) in [("inof", "info"), ("debgu", "debug"), ("warning", "warn")] {
-            let error = typo.parse::<Filter>().unwrap_err();
-            assert!(error.is_setting());
-            let text = error.to_string();
-            assert!(text.contains(typo) && text.contains(&format!("`{meant}`")), "{text}");
-        }
-        assert!("app=inof".parse::<Filter>().is_err());
-        assert!("app[span]=info".parse::<Filter>().is_err());
-    }
-
-    #[test]
-    fn limits_are_named() {
-        let text = "x".repeat(FILTER_BYTES_MAX + 1).parse::<Filter>().unwrap_err().to_string();
-        assert!(text.contains("65536"), "{text}");
-        let text = "a=info,".repeat(2000).parse::<Filter>().unwrap_err().to_string();
-        assert!(text.contains("1024"), "{text}");
     }
 }

@@ -77,7 +77,7 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
         ("OTEL_SDK_DISABLED", "yes"),
         ("TELEMETRY_STRICT", "maybe"),
         ("RUST_LOG", "inof"),
-        ("RUST_LOG", "app[span]=info"),
+        ("RUST_LOG", "app[span=info"),
         ("TELEMETRY_CONSOLE", "colourful"),
         ("TELEMETRY_CONSOLE", "json@file"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=b,c"),
