@@ -17,8 +17,9 @@ use tracing_core::Metadata;
 /// How many callsites a process may have.
 pub const CALLSITES_MAX: u32 = 1 << 20;
 
-/// Bit of `Callsite::decision`.
+/// Bits of `Callsite::decision`.
 const URGENT: u64 = 1 << 40;
+const DYNAMIC: u64 = 1 << 41;
 
 const BUCKETS: usize = 4096;
 /// Segment n of the id index holds `FIRST_SEGMENT << n` entries.
@@ -38,6 +39,10 @@ static APPEND: Mutex<()> = Mutex::new(());
 pub struct Callsite {
     id: u32,
     decision: AtomicU64,
+    /// What targets and levels say, where spans and fields may change it.
+    static_sinks: AtomicU32,
+    /// The directives of fields that the callsite's own fields may meet.
+    candidates: AtomicU64,
     description: Description,
     metadata: Option<&'static Metadata<'static>>,
     key: usize,
@@ -96,6 +101,30 @@ pub(crate) struct Decision {
     pub(crate) sinks: u32,
     /// Should the worker look at its records at once?
     pub(crate) urgent: bool,
+    /// Do spans and fields decide? `sinks` is 0 then, so that a wanted callsite's fast path need
+    /// not ask.
+    pub(crate) dynamic: bool,
+}
+
+impl Decision {
+    /// Nobody wants it.
+    pub(crate) const NOBODY: Self = Self { epoch: 0, sinks: 0, urgent: false, dynamic: false };
+}
+
+/// A decision with what is needed to complete it where spans and fields decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) decision: Decision,
+    /// What targets and levels say.
+    pub(crate) static_sinks: u32,
+    /// The directives of fields that the callsite's own fields may meet.
+    pub(crate) candidates: u64,
+}
+
+impl Verdict {
+    /// Nobody wants it.
+    pub(crate) const NOBODY: Self =
+        Self { decision: Decision::NOBODY, static_sinks: 0, candidates: 0 };
 }
 
 impl Callsite {
@@ -166,13 +195,41 @@ impl Callsite {
         // Relaxed: the word is the whole message; what it refers to (sinks, queues) is reached
         // through the worker, which synchronises by itself.
         let word = self.decision.load(Ordering::Relaxed);
-        Decision { epoch: (word >> 32) as u8, sinks: word as u32, urgent: word & URGENT != 0 }
+        Decision {
+            epoch: (word >> 32) as u8,
+            sinks: word as u32,
+            urgent: word & URGENT != 0,
+            dynamic: word & DYNAMIC != 0,
+        }
     }
 
-    pub(crate) fn decide(&self, decision: Decision) {
+    /// Does nobody want it, whatever spans and fields say?
+    #[inline(always)]
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.decision.load(Ordering::Relaxed) == 0
+    }
+
+    /// The decision with what is needed to complete it.
+    pub(crate) fn verdict(&self) -> Verdict {
+        // Acquire: pairs with the Release in `decide`; what belongs to the word is visible.
+        let _ = self.decision.load(Ordering::Acquire);
+        Verdict {
+            decision: self.decision(),
+            static_sinks: self.static_sinks.load(Ordering::Relaxed),
+            candidates: self.candidates.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn decide(&self, verdict: Verdict) {
+        let decision = verdict.decision;
         let urgent = if decision.urgent { URGENT } else { 0 };
-        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks) | urgent;
-        self.decision.store(word, Ordering::Relaxed);
+        let dynamic = if decision.dynamic { DYNAMIC } else { 0 };
+        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks) | urgent | dynamic;
+        self.static_sinks.store(verdict.static_sinks, Ordering::Relaxed);
+        self.candidates.store(verdict.candidates, Ordering::Relaxed);
+        let is_wanted = decision.sinks != 0 || decision.dynamic;
+        // Release: whoever finds the word dynamic finds what belongs to it.
+        self.decision.store(if is_wanted { word } else { 0 }, Ordering::Release);
     }
 }
 
@@ -191,7 +248,12 @@ pub(crate) fn leaked(entry: *mut Callsite) -> Option<&'static Callsite> {
 /// The entry of a `tracing` callsite, if it is registered.
 #[inline(always)]
 pub(crate) fn find(metadata: &'static Metadata<'static>) -> Option<&'static Callsite> {
-    let address = std::ptr::from_ref(metadata) as usize;
+    find_at(std::ptr::from_ref(metadata) as usize)
+}
+
+/// The entry of the `tracing` callsite whose metadata is at an address.
+#[inline(always)]
+pub(crate) fn find_at(address: usize) -> Option<&'static Callsite> {
     // Acquire: pairs with the Release in `append`, so the entry's content is visible.
     let mut entry = BY_ADDRESS[bucket(address)].load(Ordering::Acquire);
     while !entry.is_null() {
@@ -248,6 +310,8 @@ fn append(
     let callsite = Box::leak(Box::new(Callsite {
         id,
         decision: AtomicU64::new(0),
+        static_sinks: AtomicU32::new(0),
+        candidates: AtomicU64::new(0),
         description,
         metadata,
         key,
@@ -333,7 +397,7 @@ mod tests {
         });
         let found = by_id(callsite.id()).expect("it was registered above");
         assert!(std::ptr::eq(found, callsite));
-        assert_eq!(found.decision(), Decision { epoch: 0, sinks: 0, urgent: false });
+        assert_eq!(found.decision(), Decision::NOBODY);
         assert!(by_id(0).is_none());
     }
 }

@@ -11,6 +11,7 @@
 
 use crate::chunk::Producer;
 use crate::context::ids::Generator;
+use crate::filter::rules::Rules;
 use crate::intake::Intake;
 use crate::recorder::slots::FreeSlots;
 use crate::router::Scope;
@@ -60,6 +61,10 @@ pub(crate) struct Local {
     pub(crate) scope: RefCell<Option<ScopedBuffer>>,
     /// The last event's callsite: how the `log` bridge knows `tracing`'s own log record of it.
     pub(crate) last_callsite: Cell<u32>,
+    /// The attached pipeline's rules, as this thread knows them.
+    pub(crate) rules: RefCell<Option<Rules>>,
+    /// Fields are being held against rules: a nested record comes from a value's `Debug`.
+    pub(crate) holding: Cell<bool>,
 }
 
 /// The spans around the current one, outermost first.
@@ -153,6 +158,8 @@ impl Local {
             side: RefCell::new(Vec::new()),
             scope: RefCell::new(None),
             last_callsite: Cell::new(0),
+            rules: RefCell::new(None),
+            holding: Cell::new(false),
         })
     }
 

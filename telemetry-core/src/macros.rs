@@ -72,13 +72,15 @@ impl Site {
     #[inline(always)]
     pub fn emit(&self, write: impl FnOnce(&mut Writer<'_>)) {
         let callsite = self.callsite();
-        if callsite.decision().sinks == 0 && !router::has_scopes() {
+        if callsite.is_unwanted() && !router::has_scopes() {
             return;
         }
         local::with_any(|local| {
             let decision = recorder::decision(local, callsite);
             if decision.sinks != 0 {
                 recorder::emit_event(local, callsite, decision, local.current.get(), write);
+            } else if decision.dynamic {
+                recorder::dynamic::own_event(local, callsite, write);
             }
         });
     }

@@ -291,14 +291,8 @@ impl Builder {
     ) -> Result<(Pipeline, Arc<Plan>), Error> {
         let epoch = router::next_epoch();
         let ledger = Arc::new(self.ledger(epoch));
-        let plan = Arc::new(Plan {
-            epoch,
-            sinks: self
-                .sinks
-                .iter()
-                .map(|sink| (sink.exporter.signals(), sink.filter.clone()))
-                .collect(),
-        });
+        let filters = self.sinks.iter().map(|sink| (sink.exporter.signals(), sink.filter.clone()));
+        let plan = Arc::new(Plan::new(epoch, filters.collect())?);
         intake.configure(self.buffer_bytes, self.waits);
         intake.set_ledger(&ledger);
         let context = Context { resource: Arc::new(self.resource) };

@@ -9,15 +9,16 @@
 //! - Every callsite's decision is the attached plan's. `tracing`'s interest is the union of all
 //!   plans, so no pipeline can silence another one's callsites.
 
-use crate::callsite::{self, Callsite, Decision};
+use crate::callsite::{self, Callsite, Decision, Verdict};
 use crate::error::Error;
 use crate::export::Signals;
 use crate::filter::Filter;
+use crate::filter::rules::Rules;
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
 use crate::record::flag;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use tracing_core::subscriber::Interest;
 use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite};
@@ -30,27 +31,65 @@ pub(crate) struct Router;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) epoch: u8,
-    pub(crate) sinks: Vec<(Signals, Filter)>,
+    sinks: Vec<(Signals, Filter)>,
+    /// The directives of spans and fields, if there are any.
+    pub(crate) rules: Option<Rules>,
 }
 
 impl Plan {
+    /// The plan of a pipeline's sinks.
+    ///
+    /// # Errors
+    ///
+    /// The filters have too many directives of spans and fields, all taken together.
+    pub(crate) fn new(epoch: u8, sinks: Vec<(Signals, Filter)>) -> Result<Self, Error> {
+        let rules = Rules::new(&sinks, next_rules_generation)?;
+        Ok(Self { epoch, sinks, rules })
+    }
+
     /// Which sinks want the records of a callsite.
     pub(crate) fn decide(&self, callsite: &Callsite) -> Decision {
-        // A span is wanted where its events are, too: for the fields around them.
-        let signals = if callsite.is_span() {
-            [Signals::SPANS, Signals::LOGS]
-        } else {
-            [Signals::LOGS, Signals::LOGS]
+        self.judge(callsite).decision
+    }
+
+    /// As [`Plan::decide`], with what is needed to complete it where spans and fields decide.
+    pub(crate) fn judge(&self, callsite: &Callsite) -> Verdict {
+        let is_span = callsite.is_span();
+        let static_sinks = self.static_sinks(callsite.target(), callsite.level(), is_span);
+        let decision = self.static_decision(static_sinks, callsite.level());
+        let Some(rules) = &self.rules else {
+            return Verdict { decision, static_sinks, candidates: 0 };
         };
-        self.decide_for(callsite.target(), callsite.level(), signals)
+        let candidates = rules.candidates(callsite);
+        let may_change = rules.may_change(callsite.level(), static_sinks, is_span);
+        // A span is there for what it carries, even if its own fate is certain.
+        if !may_change && (candidates == 0 || !is_span) {
+            return Verdict { decision, static_sinks, candidates: 0 };
+        }
+        let decision = Decision { sinks: 0, urgent: false, dynamic: true, ..decision };
+        Verdict { decision, static_sinks, candidates }
     }
 
-    /// Which sinks want an event without a callsite of its own.
-    pub(crate) fn decide_event(&self, target: &str, level: Level) -> Decision {
-        self.decide_for(target, level, [Signals::LOGS, Signals::LOGS])
+    /// Which sinks want an event without a callsite of its own; `around` is what the spans around
+    /// it carry.
+    fn decide_event(&self, target: &str, level: Level, around: u64) -> Decision {
+        let sinks = self.static_sinks(target, level, false);
+        let sinks = match &self.rules {
+            Some(rules) => rules.decide(level, sinks, around, 0, false),
+            None => sinks,
+        };
+        self.static_decision(sinks, level)
     }
 
-    fn decide_for(&self, target: &str, level: Level, either: [Signals; 2]) -> Decision {
+    fn static_decision(&self, sinks: u32, level: Level) -> Decision {
+        let urgent = level == Level::Error && sinks != 0;
+        Decision { epoch: self.epoch, sinks, urgent, dynamic: false }
+    }
+
+    fn static_sinks(&self, target: &str, level: Level, is_span: bool) -> u32 {
+        // A span is wanted where its events are, too: for the fields around them.
+        let of_spans = if is_span { Signals::SPANS } else { Signals::LOGS };
+        let either = [of_spans, Signals::LOGS];
         let mut sinks = 0;
         for (n, (signals, filter)) in self.sinks.iter().enumerate() {
             let takes = either.iter().any(|wanted| signals.contains(*wanted));
@@ -58,12 +97,41 @@ impl Plan {
                 sinks |= 1 << n;
             }
         }
-        Decision { epoch: self.epoch, sinks, urgent: level == Level::Error && sinks != 0 }
+        sinks
+    }
+
+    fn generation(&self) -> u16 {
+        self.rules.as_ref().map_or(0, |rules| rules.generation)
     }
 
     fn max_level(&self) -> Option<Level> {
         self.sinks.iter().filter_map(|(_, filter)| filter.max_level()).min()
     }
+}
+
+/// The generation of the attached plan's rules; 0 = it has none.
+static RULES: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) fn rules_generation() -> u32 {
+    // Acquire: with the number comes the plan, behind its lock.
+    RULES.load(Ordering::Acquire)
+}
+
+fn next_rules_generation() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    loop {
+        let generation = NEXT.fetch_add(1, Ordering::Relaxed);
+        if generation != 0 {
+            return generation;
+        }
+    }
+}
+
+/// A copy of the attached plan's rules, for a thread that has none or older ones.
+#[cold]
+pub(crate) fn attached_rules() -> Option<Rules> {
+    let plan = plans().attached.clone();
+    plan.and_then(|plan| plan.rules.clone())
 }
 
 /// A pipeline that takes the records of the threads inside its scope only.
@@ -159,6 +227,7 @@ pub(crate) fn attach(plan: &Arc<Plan>) -> Result<(), Error> {
             return Err(Error::already_attached());
         }
         plans.attached = Some(Arc::clone(plan));
+        RULES.store(plan.generation().into(), Ordering::Release);
         decide_all(&plans);
     }
     rebuild_interest();
@@ -170,6 +239,7 @@ pub(crate) fn detach() {
     {
         let mut plans = plans();
         plans.attached = None;
+        RULES.store(0, Ordering::Release);
         decide_all(&plans);
     }
     set_sampler(None);
@@ -182,10 +252,10 @@ fn decide_all(plans: &Plans) {
     }
 }
 
-fn decide(plans: &Plans, callsite: &Callsite) -> Decision {
+fn decide(plans: &Plans, callsite: &Callsite) -> Verdict {
     match &plans.attached {
-        Some(plan) => plan.decide(callsite),
-        None => Decision { epoch: 0, sinks: 0, urgent: false },
+        Some(plan) => plan.judge(callsite),
+        None => Verdict::NOBODY,
     }
 }
 
@@ -221,7 +291,7 @@ pub(crate) fn turn_off() {
     FORKED.store(true, Ordering::Release);
     Intake::turn_off_global();
     for callsite in callsite::all() {
-        callsite.decide(Decision { epoch: 0, sinks: 0, urgent: false });
+        callsite.decide(Verdict::NOBODY);
     }
 }
 
@@ -239,7 +309,9 @@ pub(crate) fn interest(metadata: &'static Metadata<'static>) -> Interest {
         return Interest::always();
     }
     let scopes = live_scopes();
-    let wanted = scopes.iter().any(|scope| scope.plan.decide(callsite).sinks != 0);
+    let wants = |decision: Decision| decision.sinks != 0 || decision.dynamic;
+    let wanted =
+        wants(callsite.decision()) || scopes.iter().any(|scope| wants(scope.plan.decide(callsite)));
     if wanted { Interest::sometimes() } else { Interest::never() }
 }
 
@@ -249,34 +321,46 @@ fn live_scopes() -> Vec<Arc<Scope>> {
 
 /// Is a callsite wanted by the pipeline that takes this thread's records?
 pub(crate) fn enabled(metadata: &Metadata<'_>) -> bool {
-    if is_forked() {
-        return false;
-    }
+    !is_forked() && crate::recorder::is_wanted(metadata)
+}
+
+/// As [`enabled`], of metadata that no callsite was registered for.
+#[cold]
+pub(crate) fn wants_unregistered(metadata: &Metadata<'_>) -> bool {
     let (target, level) = (metadata.target(), Level::from(*metadata.level()));
-    let plan = local::with(|local| {
-        local.scope.try_borrow().ok()?.as_ref().map(|scoped| Arc::clone(&scoped.scope.plan))
-    });
-    let plan = plan.flatten().or_else(|| plans().attached.clone());
-    plan.is_some_and(|plan| {
-        plan.sinks
-            .iter()
-            .any(|(signals, filter)| signals != &Signals::METRICS && filter.enabled(target, level))
-    })
+    let plan = match thread_scope() {
+        Some(scope) => Some(Arc::clone(&scope.plan)),
+        None => plans().attached.clone(),
+    };
+    plan.is_some_and(|plan| plan.static_sinks(target, level, metadata.is_span()) != 0)
+}
+
+fn thread_scope() -> Option<Arc<Scope>> {
+    let scope = |local: &local::Local| {
+        local.scope.try_borrow().ok()?.as_ref().map(|scoped| Arc::clone(&scoped.scope))
+    };
+    local::with(scope).flatten()
 }
 
 /// What sinks of the attached pipeline (or the thread's scope) want an event without a callsite.
 pub(crate) fn decide_event(target: &str, level: Level) -> Decision {
     if is_forked() {
-        return Decision { epoch: 0, sinks: 0, urgent: false };
+        return Decision::NOBODY;
     }
-    let scoped = local::with(|local| {
-        let scope = local.scope.try_borrow().ok()?;
-        scope.as_ref().map(|scoped| scoped.scope.plan.decide_event(target, level))
-    });
-    scoped.flatten().unwrap_or_else(|| match &plans().attached {
-        Some(plan) => plan.decide_event(target, level),
-        None => Decision { epoch: 0, sinks: 0, urgent: false },
-    })
+    // Asked for before the lock: making a thread's state may call an allocator that logs.
+    let around = |generation: u16| match generation {
+        0 => 0,
+        _ => crate::recorder::carried_around(generation),
+    };
+    if let Some(scope) = thread_scope() {
+        let around = around(scope.plan.generation());
+        return scope.plan.decide_event(target, level, around);
+    }
+    let around = around(rules_generation() as u16);
+    match &plans().attached {
+        Some(plan) => plan.decide_event(target, level, around),
+        None => Decision::NOBODY,
+    }
 }
 
 /// The least severe level that any pipeline wants.

@@ -199,20 +199,23 @@ impl Rules {
         sinks
     }
 
-    /// Begins to hold a record's fields against the tests of `candidates`.
-    pub(crate) fn holder(&self, candidates: u64, calls_debug: bool) -> Holder<'_> {
-        Holder { rules: self, candidates, met: 0, calls_debug }
-    }
-
-    /// As [`Rules::holder`], with what a span has carried so far.
-    pub(crate) fn holder_of(&self, candidates: u64, carried: Carried) -> Holder<'_> {
+    /// Begins to hold a record's fields against the tests of `candidates`, with what a span has
+    /// carried so far.
+    ///
+    /// Inside a user's `Debug` no other one is called: that could go on without end.
+    pub(crate) fn holder(
+        &self,
+        candidates: u64,
+        carried: Carried,
+        calls_debug: bool,
+    ) -> Holder<'_> {
         let mut met = u128::from(carried.tests);
         for (n, carrier) in self.carriers.iter().enumerate() {
             if carried.directives & 1 << n != 0 {
                 met |= carrier.tests;
             }
         }
-        Holder { rules: self, candidates, met, calls_debug: true }
+        Holder { rules: self, candidates, met, calls_debug }
     }
 }
 
@@ -221,7 +224,6 @@ pub(crate) struct Holder<'r> {
     rules: &'r Rules,
     candidates: u64,
     met: u128,
-    /// False inside a user's `Debug`, which must not be called without end.
     calls_debug: bool,
 }
 

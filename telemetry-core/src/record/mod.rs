@@ -45,7 +45,7 @@ mod tests;
 mod write;
 
 pub use read::{ErrorChain, Field, Fields, Origin, Value};
-pub(crate) use read::{RawFields, RawKey, RawRecord};
+pub(crate) use read::{RawField, RawFields, RawKey, RawRecord};
 pub(crate) use write::Room;
 pub use write::{Encode, Writer};
 

@@ -9,7 +9,7 @@
 
 use super::{
     ERROR_SOURCES_MAX, HEADER_BYTES, Header, INLINE_KEY, KEY_BYTES_MAX, RECORD_BYTES_MAX,
-    VALUE_BYTES_MAX, VERSION, field_flag, flag, value_type,
+    RawFields, VALUE_BYTES_MAX, VERSION, field_flag, flag, value_type,
 };
 use std::error::Error;
 use std::fmt;
@@ -126,6 +126,24 @@ impl<'a> Writer<'a> {
             self.start.add(7).write((length - used) as u8);
         }
         Some((self.start, length))
+    }
+
+    /// The fields written so far, of a record whose payload begins with them.
+    pub(crate) fn fields(&self) -> RawFields<'_> {
+        let length = self.used() - HEADER_BYTES;
+        // SAFETY: `start..pos` was written by this writer, a header at least, and nobody changes
+        // it while the writer is borrowed.
+        RawFields::of(unsafe { std::slice::from_raw_parts(self.start.add(HEADER_BYTES), length) })
+    }
+
+    /// Says late who wants the record; nobody (0) takes it back.
+    pub(crate) fn decide(&mut self, sinks: u32) {
+        // SAFETY: the header is within the record.
+        unsafe { self.start.add(12).cast::<u32>().write(sinks) };
+        if sinks == 0 {
+            self.refused = true;
+            self.end = self.pos;
+        }
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@
 //!   appended after it; what is deeper or larger than the side buffer is counted `reentrant`.
 //! - What our own threads emit is counted and not recorded.
 
+pub(crate) mod dynamic;
 mod encode;
 pub(crate) mod slots;
 mod span;
@@ -47,15 +48,40 @@ fn tracing_event_slow(callsite: &Callsite, event: &tracing_core::Event<'_>) {
 fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
     let decision = decision(local, callsite);
     if decision.sinks == 0 {
-        return;
+        return dynamic::tracing_event(local, callsite, event);
     }
     local.last_callsite.set(callsite.id());
-    let current = if event.is_contextual() {
+    let current = current_around(local, event);
+    emit_event(local, callsite, decision, current, |writer| event.record(writer));
+}
+
+/// The span that an event is in.
+#[inline(always)]
+fn current_around(local: &Local, event: &tracing_core::Event<'_>) -> Current {
+    if event.is_contextual() {
         local.current.get()
     } else {
         event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
+    }
+}
+
+/// Is a record of a `tracing` callsite wanted by the pipeline that takes this thread's?
+pub(crate) fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
+    let address = std::ptr::from_ref(metadata) as usize;
+    let Some(callsite) = crate::callsite::find_at(address) else {
+        return crate::router::wants_unregistered(metadata);
     };
-    emit_event(local, callsite, decision, current, |writer| event.record(writer));
+    let is_wanted = |local: &Local| {
+        let decision = decision(local, callsite);
+        decision.sinks != 0 || (decision.dynamic && dynamic::is_wanted(local, callsite))
+    };
+    local::with_any(is_wanted).unwrap_or(false)
+}
+
+/// The directives of these rules that the spans around this thread's next record carry.
+pub(crate) fn carried_around(rules: u16) -> u64 {
+    let around = |local: &Local| slots::carried_around(local.current.get().handle, rules);
+    local::with(around).unwrap_or(0)
 }
 
 /// Which sinks want a callsite's records, of the pipeline that takes this thread's.
@@ -85,7 +111,16 @@ pub(crate) fn emit_event(
     current: Current,
     write: impl FnOnce(&mut Writer<'_>),
 ) {
-    let header = Header {
+    let header = event_header(callsite, decision, current);
+    if let Err(cause) = emit(local, &header, write) {
+        lost(local, header, Signal::Log, cause);
+    }
+    wake_if_urgent(local, decision);
+}
+
+#[inline(always)]
+fn event_header(callsite: &Callsite, decision: Decision, current: Current) -> Header {
+    Header {
         kind: Kind::Event,
         flags: current.flags as u8,
         epoch: decision.epoch,
@@ -95,10 +130,11 @@ pub(crate) fn emit_event(
         trace_high: current.trace_high,
         trace_low: current.trace_low,
         span_id: current.span_id,
-    };
-    if let Err(cause) = emit(local, &header, write) {
-        lost(local, header, Signal::Log, cause);
     }
+}
+
+#[inline(always)]
+fn wake_if_urgent(local: &Local, decision: Decision) {
     if decision.urgent {
         with_intake(local, |intake| intake.waker.wake());
     }

@@ -10,6 +10,7 @@
 //! - A slot is freed by whoever takes its last reference, after it read the slot.
 //! - At most 2^24 spans are live; a span beyond that is not recorded, and counted.
 
+use crate::filter::rules::Carried;
 use crate::local::Current;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -18,7 +19,9 @@ use std::sync::{Mutex, PoisonError};
 
 const INDEX_BITS: u32 = 24;
 const REFS_BITS: u32 = 24;
-const REFS_MASK: u64 = (1 << REFS_BITS) - 1;
+const REFS_MASK: u64 = (1 << (REFS_BITS - 1)) - 1;
+/// Bit of `Slot::state`: the span is there for its fields and its place only, nobody wants it.
+const HIDDEN: u64 = 1 << (REFS_BITS - 1);
 pub(crate) const GENERATION_MASK: u64 = (1 << 40) - 1;
 const SEGMENT_SLOTS: u32 = 4096;
 const SEGMENTS: usize = (1 << INDEX_BITS) / SEGMENT_SLOTS as usize;
@@ -31,7 +34,7 @@ pub(crate) const DISABLED: u64 = u64::MAX;
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Slot {
-    /// Generation << 24 | references. 0 references: free, or being freed.
+    /// Generation << 24 | `HIDDEN` | references. 0 references: free, or being freed.
     state: AtomicU64,
     span_id: AtomicU64,
     trace_high: AtomicU64,
@@ -40,8 +43,10 @@ struct Slot {
     callsite_sinks: AtomicU64,
     /// The handle of the parent, whose reference this span holds; 0 = none.
     parent: AtomicU64,
-    /// Flags | epoch << 8 | `LOST_CLOSE`.
+    /// Flags | epoch << 8 | rules << 16 | `LOST_CLOSE` | tests that are met << 33.
     extra: AtomicU64,
+    /// The directives that the span carries; of no meaning unless `extra` names the rules.
+    carried: AtomicU64,
 }
 
 /// What a slot says of its span.
@@ -55,7 +60,22 @@ pub(crate) struct SpanFacts {
     pub(crate) parent: u64,
     pub(crate) flags: u8,
     pub(crate) epoch: u8,
+    /// The generation of the rules its `carried` belongs to; 0 = none.
+    pub(crate) rules: u16,
 }
+
+/// Does anybody want the span itself?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Yes,
+    /// It is there for its fields and its place only: its ids are those of the span around it.
+    No,
+}
+
+const RULES_SHIFT: u32 = 16;
+const TESTS_SHIFT: u32 = 33;
+/// How many spans outwards are asked what they carry.
+const AROUND_MAX: usize = 1024;
 
 static TABLE: [AtomicPtr<Slot>; SEGMENTS] =
     [const { AtomicPtr::new(std::ptr::null_mut()) }; SEGMENTS];
@@ -77,7 +97,13 @@ fn split(handle: u64) -> (u64, u32) {
 
 /// Takes a slot for a new span with one reference, and returns its handle.
 #[inline(always)]
-pub(crate) fn open(free: &FreeSlots, generation: u64, facts: &SpanFacts) -> u64 {
+pub(crate) fn open(
+    free: &FreeSlots,
+    generation: u64,
+    facts: &SpanFacts,
+    carried: Carried,
+    shown: Shown,
+) -> u64 {
     let Some(index) = free.take() else { return DISABLED };
     let Some(slot) = slot(index) else { return DISABLED };
     // Relaxed: published by the Release below.
@@ -87,10 +113,17 @@ pub(crate) fn open(free: &FreeSlots, generation: u64, facts: &SpanFacts) -> u64 
     let callsite_sinks = u64::from(facts.callsite) << 32 | u64::from(facts.sinks);
     slot.callsite_sinks.store(callsite_sinks, Ordering::Relaxed);
     slot.parent.store(facts.parent, Ordering::Relaxed);
-    let extra = u64::from(facts.flags) | u64::from(facts.epoch) << 8;
+    let extra = u64::from(facts.flags)
+        | u64::from(facts.epoch) << 8
+        | u64::from(facts.rules) << RULES_SHIFT
+        | u64::from(carried.tests) << TESTS_SHIFT;
     slot.extra.store(extra, Ordering::Relaxed);
+    if facts.rules != 0 {
+        slot.carried.store(carried.directives, Ordering::Relaxed);
+    }
+    let hidden = if shown == Shown::No { HIDDEN } else { 0 };
     // Release: whoever sees this generation sees the facts.
-    slot.state.store(generation << REFS_BITS | 1, Ordering::Release);
+    slot.state.store(generation << REFS_BITS | hidden | 1, Ordering::Release);
     generation << INDEX_BITS | u64::from(index)
 }
 
@@ -108,8 +141,60 @@ impl Slot {
             parent: self.parent.load(Ordering::Relaxed),
             flags: extra as u8,
             epoch: (extra >> 8) as u8,
+            rules: (extra >> RULES_SHIFT) as u16,
         }
     }
+}
+
+/// The slot of a handle; `None` for a stale or forged one.
+fn live(handle: u64) -> Option<&'static Slot> {
+    let (generation, index) = split(handle);
+    let slot = slot(index)?;
+    // Acquire: as in `read`.
+    let state = slot.state.load(Ordering::Acquire);
+    (state >> REFS_BITS == generation && state & REFS_MASK != 0).then_some(slot)
+}
+
+/// The directives of these rules that a span and the spans around it carry.
+pub(crate) fn carried_around(handle: u64, rules: u16) -> u64 {
+    let (mut next, mut carried) = (handle, 0);
+    for _ in 0..AROUND_MAX {
+        // A span that is entered is open, and holds those around it open: a slot does not change
+        // hands meanwhile. For a stale handle, what was read of another span is dropped.
+        let Some(slot) = (next != 0).then(|| live(next)).flatten() else { break };
+        let extra = slot.extra.load(Ordering::Relaxed);
+        let of_slot = slot.carried.load(Ordering::Relaxed);
+        let parent = slot.parent.load(Ordering::Relaxed);
+        std::sync::atomic::fence(Ordering::Acquire);
+        if slot.state.load(Ordering::Relaxed) >> REFS_BITS != next >> INDEX_BITS {
+            break;
+        }
+        if (extra >> RULES_SHIFT) as u16 == rules {
+            carried |= of_slot;
+        }
+        next = parent;
+    }
+    carried
+}
+
+/// What a span carries, of the rules it was opened under.
+pub(crate) fn carried(handle: u64) -> Option<Carried> {
+    let slot = live(handle)?;
+    let tests = (slot.extra.load(Ordering::Relaxed) >> TESTS_SHIFT) as u32;
+    Some(Carried { directives: slot.carried.load(Ordering::Relaxed), tests })
+}
+
+/// Replaces what a span carries: fields were recorded.
+///
+/// Two threads that record fields of one span at once may each miss what the other's changed; the
+/// caller holds the span open, so the slot is its own.
+pub(crate) fn set_carried(handle: u64, before: Carried, now: Carried) {
+    let Some(slot) = live(handle) else { return };
+    let changed = u64::from(before.tests ^ now.tests) << TESTS_SHIFT;
+    // Relaxed: whoever is in the span on another thread learns of it soon enough.
+    slot.extra.fetch_xor(changed, Ordering::Relaxed);
+    slot.carried.fetch_or(now.directives & !before.directives, Ordering::Relaxed);
+    slot.carried.fetch_and(!(before.directives & !now.directives), Ordering::Relaxed);
 }
 
 /// What the span behind a handle is; `None` for a stale or forged one.
@@ -185,6 +270,8 @@ pub(crate) enum Released {
     Open,
     /// It was the last one: the span is over, and its slot the caller's to free.
     Last(Ended),
+    /// As `Last`, of a span that nobody wants.
+    Hidden(Ended),
     /// The handle is stale or forged.
     Stale,
 }
@@ -245,12 +332,11 @@ fn release_shared(slot: &'static Slot, index: u32, mut state: u64, generation: u
             return Released::Open;
         }
         // AcqRel: the last one sees everything that the other holders did before they let go.
-        match slot.state.compare_exchange_weak(
-            state,
-            state - 1,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        ) {
+        let next = if refs == 1 { state & !HIDDEN } else { state } - 1;
+        match slot.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) if refs == 1 && state & HIDDEN != 0 => {
+                return Released::Hidden(Ended { slot, index });
+            }
             Ok(_) if refs == 1 => return Released::Last(Ended { slot, index }),
             Ok(_) => return Released::Open,
             Err(seen) => state = seen,
@@ -474,7 +560,12 @@ mod tests {
             parent: 0,
             flags: 1,
             epoch: 2,
+            rules: 0,
         }
+    }
+
+    fn open_shown(free_slots: &FreeSlots, generation: u64, span_id: u64) -> u64 {
+        open(free_slots, generation, &facts(span_id), Carried::default(), Shown::Yes)
     }
 
     fn end(free_slots: &FreeSlots, handle: u64) {
@@ -490,7 +581,7 @@ mod tests {
     #[test]
     fn facts_are_read_until_the_last_reference_is_gone() {
         let free_slots = FreeSlots::new();
-        let handle = open(&free_slots, 71, &facts(5));
+        let handle = open_shown(&free_slots, 71, 5);
         assert_eq!(read(handle), Some(facts(5)));
         assert!(retain(handle));
         assert!(matches!(release(handle), Released::Open));
@@ -505,14 +596,35 @@ mod tests {
     #[test]
     fn stale_handle_does_not_match_the_slots_next_span() {
         let free_slots = FreeSlots::new();
-        let stale = open(&free_slots, 81, &facts(1));
+        let stale = open_shown(&free_slots, 81, 1);
         end(&free_slots, stale);
-        let next = open(&free_slots, 82, &facts(2));
+        let next = open_shown(&free_slots, 82, 2);
         assert_eq!(split(stale).1, split(next).1, "the slot is used again");
         assert_eq!(read(stale), None);
         assert!(matches!(release(stale), Released::Stale));
         assert_eq!(read(next), Some(facts(2)));
         end(&free_slots, next);
+    }
+
+    #[test]
+    fn hidden_span_ends_as_one_and_carries_what_it_is_given() {
+        let free_slots = FreeSlots::new();
+        let carried_now = Carried { directives: 0b1010, tests: 0b11 };
+        let outer = SpanFacts { rules: 7, ..facts(1) };
+        let outer = open(&free_slots, 91, &outer, carried_now, Shown::No);
+        let inner = SpanFacts { parent: outer, ..facts(2) };
+        let inner = open(&free_slots, 92, &inner, Carried::default(), Shown::Yes);
+        assert_eq!(carried(outer), Some(carried_now));
+        assert_eq!(carried_around(inner, 7), 0b1010);
+        assert_eq!(carried_around(inner, 8), 0, "bits of other rules mean nothing");
+        set_carried(outer, carried_now, Carried { directives: 0b0110, tests: 0b01 });
+        assert_eq!(carried(outer), Some(Carried { directives: 0b0110, tests: 0b01 }));
+        assert!(retain(outer));
+        assert!(matches!(release(outer), Released::Open));
+        let Released::Hidden(ended) = release(outer) else { panic!("not hidden") };
+        ended.free(&free_slots);
+        assert_eq!(read(outer), None);
+        end(&free_slots, inner);
     }
 
     #[test]

@@ -6,9 +6,10 @@
 //! - Closing a long chain of spans is a loop, not a recursion.
 //! - One unit is counted per finished span, at its close: delivered by the worker, or lost here.
 
-use super::slots::{self, Ended, Released, SpanFacts};
+use super::dynamic::{self, NewSpan};
+use super::slots::{self, Ended, Released, Shown, SpanFacts};
 use super::{decision, emit, emit_header, with_intake};
-use crate::callsite::Callsite;
+use crate::callsite::{Callsite, Decision};
 use crate::clock;
 use crate::ledger::{Cause, Signal};
 use crate::local::{self, Current, Local};
@@ -57,9 +58,39 @@ fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
 fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
     let decision = decision(local, callsite);
     if decision.sinks == 0 {
+        return new_span_dynamic(local, callsite, attributes, decision);
+    }
+    let parent = parent(local, attributes);
+    open_span(local, callsite, attributes, parent, NewSpan::plain(decision))
+}
+
+/// A span that spans and fields decide about: nobody may want it but for what it carries.
+#[cold]
+#[inline(never)]
+fn new_span_dynamic(
+    local: &Local,
+    callsite: &Callsite,
+    attributes: &Attributes<'_>,
+    decision: Decision,
+) -> u64 {
+    if !decision.dynamic {
         return slots::DISABLED;
     }
     let parent = parent(local, attributes);
+    match dynamic::new_span(local, callsite, attributes, parent) {
+        Some(span) => open_span(local, callsite, attributes, parent, span),
+        None => slots::DISABLED,
+    }
+}
+
+#[inline(always)]
+fn open_span(
+    local: &Local,
+    callsite: &Callsite,
+    attributes: &Attributes<'_>,
+    parent: Current,
+    span: NewSpan,
+) -> u64 {
     let number = generation(local);
     let (trace_high, trace_low, flags) = if parent.handle == 0 {
         let (high, low) = local.ids.trace_id();
@@ -70,21 +101,30 @@ fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) 
     // No reference, no obligation to give it back: the parent may have closed meanwhile.
     let has_parent = parent.handle != 0 && slots::retain(parent.handle);
     let facts = SpanFacts {
-        span_id: local.ids.span_id(number),
+        span_id: match span.shown() {
+            Shown::Yes => local.ids.span_id(number),
+            // What is inside is in the span around it, as far as records tell.
+            Shown::No => parent.span_id,
+        },
         trace_high,
         trace_low,
         callsite: callsite.id(),
-        sinks: decision.sinks,
+        sinks: span.decision.sinks,
         parent: if has_parent { parent.handle } else { 0 },
         flags,
-        epoch: decision.epoch,
+        epoch: span.decision.epoch,
+        rules: span.rules,
     };
-    let handle = slots::open(&local.free_slots, number & slots::GENERATION_MASK, &facts);
+    let generation = number & slots::GENERATION_MASK;
+    let handle = slots::open(&local.free_slots, generation, &facts, span.carried, span.shown());
     if handle == slots::DISABLED {
         return no_slot(local, facts);
     }
     let (span_id, flags) = (facts.span_id, u64::from(facts.flags));
     local.newest.set(Current { handle, span_id, trace_high, trace_low, flags });
+    if span.shown() == Shown::No {
+        return handle;
+    }
     let header = header(Kind::SpanStart, &facts, clock::ticks());
     // A start that finds no room is found out at the close, as `start_lost`.
     let _ = emit(local, &header, |writer| {
@@ -148,7 +188,12 @@ fn header(kind: Kind, facts: &SpanFacts, ticks: u64) -> Header {
 
 /// Gives a span further attributes.
 pub(crate) fn record(handle: u64, values: &Record<'_>) {
-    update(handle, Kind::SpanRecord, |writer| values.record(writer));
+    let look_again = |local: &Local, facts: &SpanFacts| {
+        if facts.rules != 0 {
+            dynamic::record(local, handle, facts, values);
+        }
+    };
+    update(handle, Kind::SpanRecord, look_again, |writer| values.record(writer));
 }
 
 /// Links a span to another one that it follows from.
@@ -157,16 +202,30 @@ pub(crate) fn follows_from(handle: u64, other: u64) {
         local::with(|local| stale(local, other));
         return;
     };
-    update(handle, Kind::FollowsFrom, |writer| {
-        writer.leading_u64(other.trace_high);
-        writer.leading_u64(other.trace_low);
-        writer.leading_u64(other.span_id);
-    });
+    update(
+        handle,
+        Kind::FollowsFrom,
+        |_, _| {},
+        |writer| {
+            writer.leading_u64(other.trace_high);
+            writer.leading_u64(other.trace_low);
+            writer.leading_u64(other.span_id);
+        },
+    );
 }
 
-fn update(handle: u64, kind: Kind, write: impl FnOnce(&mut Writer<'_>)) {
+fn update(
+    handle: u64,
+    kind: Kind,
+    before: impl FnOnce(&Local, &SpanFacts),
+    write: impl FnOnce(&mut Writer<'_>),
+) {
     local::with(|local| {
         let Some(facts) = slots::read(handle) else { return stale(local, handle) };
+        before(local, &facts);
+        if facts.sinks == 0 {
+            return;
+        }
         let header = header(kind, &facts, clock::ticks());
         if emit(local, &header, write).is_err() {
             with_intake(local, |intake| {
@@ -268,6 +327,11 @@ fn close_in(local: &Local, handle: u64) -> bool {
             stale(local, handle);
             false
         }
+        Released::Hidden(ended) => {
+            let parent = finish_hidden(local, ended);
+            release_parents(local, parent);
+            true
+        }
         Released::Last(ended) => {
             let parent = finish(local, ended);
             if parent != 0 {
@@ -283,9 +347,21 @@ fn close_in(local: &Local, handle: u64) -> bool {
 fn release_parents(local: &Local, parent: u64) {
     let mut next = parent;
     while next != 0 {
-        let Released::Last(ended) = slots::release(next) else { return };
-        next = finish(local, ended);
+        next = match slots::release(next) {
+            Released::Last(ended) => finish(local, ended),
+            Released::Hidden(ended) => finish_hidden(local, ended),
+            Released::Open | Released::Stale => return,
+        };
     }
+}
+
+/// As [`finish`], of a span of which no record was written.
+#[cold]
+#[inline(never)]
+fn finish_hidden(local: &Local, ended: Ended) -> u64 {
+    let parent = ended.facts().parent;
+    ended.free(&local.free_slots);
+    parent
 }
 
 /// Writes the close of a span that is over; returns the parent whose reference it held.

@@ -1,7 +1,7 @@
 //! Batches made by hand, for tests of exporters.
 
 use crate::batch::{Batch, Builder, NO_SPAN, SpanData};
-use crate::callsite::{self, Callsite, Decision, Description};
+use crate::callsite::{self, Callsite, Decision, Description, Verdict};
 use crate::clock::Anchor;
 use crate::ledger::Signal;
 use crate::level::Level;
@@ -66,7 +66,8 @@ impl BatchFixture {
             named: false,
         };
         let callsite = callsite::register(description);
-        callsite.decide(Decision { epoch: 1, sinks: 1, urgent: false });
+        let decision = Decision { epoch: 1, sinks: 1, ..Decision::NOBODY };
+        callsite.decide(Verdict { decision, ..Verdict::NOBODY });
         callsite
     }
 

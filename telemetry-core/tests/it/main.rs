@@ -4,6 +4,7 @@
 
 mod backpressure;
 mod exporters;
+mod filters;
 mod flush;
 mod formatting;
 mod limits;

@@ -1,0 +1,231 @@
+//! Records that spans and fields decide about.
+//!
+//! Everything here stands behind a branch that a callsite no directive of spans or fields can
+//! touch never takes: its decision has sinks, or is not `dynamic`.
+//!
+//! # Invariants
+//!
+//! - No lock that another thread holds is waited for, except the first time a thread meets new
+//!   rules: it then copies them. Its copy is its own, the patterns' scratch memory included.
+//! - A `Debug` that logs finds `Local::holding` set: for what it logs, no `Debug` is called.
+
+use super::slots::{self, Shown};
+use super::{decision, emit, emit_event, event_header, lost};
+use crate::callsite::{Callsite, Decision, Verdict};
+use crate::filter::FieldValue;
+use crate::filter::rules::{Carried, Holder, Rules};
+use crate::ledger::Signal;
+use crate::level::Level;
+use crate::local::{Current, Local, mode};
+use crate::record::{RawField, RawFields, RawKey, Value, Writer};
+use crate::router;
+use std::sync::Arc;
+use tracing_core::span::{Attributes, Record};
+
+/// Calls `f` with the rules that decide about this thread's records, and what they say of a
+/// callsite; `None` where there are none (any more).
+fn with_rules<R>(
+    local: &Local,
+    callsite: &Callsite,
+    f: impl FnOnce(&Rules, Verdict) -> R,
+) -> Option<R> {
+    if local.mode.get() & mode::SCOPED != 0 {
+        // A copy of the pointer: a user's `Debug` may enter another scope meanwhile.
+        let scope = Arc::clone(&local.scope.try_borrow().ok()?.as_ref()?.scope);
+        let rules = scope.plan.rules.as_ref()?;
+        return Some(f(rules, scope.plan.judge(callsite)));
+    }
+    let generation = router::rules_generation();
+    let is_current = |rules: &Option<Rules>| {
+        rules.as_ref().is_some_and(|rules| u32::from(rules.generation) == generation)
+    };
+    if !is_current(&*local.rules.try_borrow().ok()?) {
+        let rules = router::attached_rules();
+        // Inside a user's `Debug` the ones before are in use: they decide once more.
+        if let Ok(mut place) = local.rules.try_borrow_mut() {
+            *place = rules;
+        }
+    }
+    let rules = local.rules.try_borrow().ok()?;
+    Some(f(rules.as_ref()?, callsite.verdict()))
+}
+
+/// Lets `visit` hold a record's fields; returns what it carries.
+fn held(
+    local: &Local,
+    rules: &Rules,
+    candidates: u64,
+    before: Option<Carried>,
+    visit: impl FnOnce(&mut Holder<'_>),
+) -> Carried {
+    if candidates == 0 {
+        return Carried::default();
+    }
+    let is_nested = local.holding.replace(true);
+    let mut holder = rules.holder(candidates, before.unwrap_or_default(), !is_nested);
+    visit(&mut holder);
+    local.holding.set(is_nested);
+    holder.carried()
+}
+
+fn with_sinks(decision: Decision, sinks: u32, level: Level) -> Decision {
+    let urgent = level == Level::Error && sinks != 0;
+    Decision { sinks, urgent, dynamic: false, ..decision }
+}
+
+/// Is a record wanted, as far as one can tell without its fields?
+#[inline(never)]
+pub(super) fn is_wanted(local: &Local, callsite: &Callsite) -> bool {
+    with_rules(local, callsite, |rules, verdict| {
+        if verdict.candidates != 0 {
+            return true;
+        }
+        let around = slots::carried_around(local.current.get().handle, rules.generation);
+        let (level, is_span) = (callsite.level(), callsite.is_span());
+        rules.decide(level, verdict.static_sinks, around, 0, is_span) != 0
+    })
+    .unwrap_or(false)
+}
+
+/// Records an event of `tracing`, if it is wanted.
+#[cold]
+#[inline(never)]
+pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
+    if !decision(local, callsite).dynamic {
+        return;
+    }
+    let current = super::current_around(local, event);
+    let decided = with_rules(local, callsite, |rules, verdict| {
+        let around = slots::carried_around(current.handle, rules.generation);
+        let own = held(local, rules, verdict.candidates, None, |holder| event.record(holder));
+        let level = callsite.level();
+        let sinks = rules.decide(level, verdict.static_sinks, around, own.directives, false);
+        with_sinks(verdict.decision, sinks, level)
+    });
+    if let Some(decision) = decided.filter(|decision| decision.sinks != 0) {
+        local.last_callsite.set(callsite.id());
+        emit_event(local, callsite, decision, current, |writer| event.record(writer));
+    }
+}
+
+/// Records an event of our own macro, if it is wanted.
+///
+/// Its values can be asked for once only: they are written, held, and taken back if need be.
+#[cold]
+#[inline(never)]
+pub(crate) fn own_event(local: &Local, callsite: &Callsite, write: impl FnOnce(&mut Writer<'_>)) {
+    let current = local.current.get();
+    let context = with_rules(local, callsite, |rules, verdict| {
+        (slots::carried_around(current.handle, rules.generation), verdict)
+    });
+    let Some((around, verdict)) = context else { return };
+    let decide = |fields: Option<RawFields<'_>>| {
+        let sinks = with_rules(local, callsite, |rules, _| {
+            let own = held(local, rules, verdict.candidates, None, |holder| {
+                fields.into_iter().flatten().for_each(|field| hold(holder, callsite, &field));
+            });
+            let level = callsite.level();
+            rules.decide(level, verdict.static_sinks, around, own.directives, false)
+        });
+        with_sinks(verdict.decision, sinks.unwrap_or(0), callsite.level())
+    };
+    if verdict.candidates == 0 {
+        let decision = decide(None);
+        if decision.sinks != 0 {
+            emit_event(local, callsite, decision, current, write);
+        }
+        return;
+    }
+    let mut decision = Decision { sinks: verdict.static_sinks, ..verdict.decision };
+    let header = event_header(callsite, decision, current);
+    let written = emit(local, &header, |writer| {
+        write(writer);
+        decision = decide(Some(writer.fields()));
+        writer.decide(decision.sinks);
+    });
+    if let Err(cause) = written
+        && decision.sinks != 0
+    {
+        let header = event_header(callsite, decision, current);
+        lost(local, header, Signal::Log, cause);
+    }
+    super::wake_if_urgent(local, decision);
+}
+
+fn hold(holder: &mut Holder<'_>, callsite: &Callsite, field: &RawField<'_>) {
+    let name = match field.key {
+        RawKey::Index(index) => callsite.fields().get(usize::from(index)).map(String::as_str),
+        RawKey::Inline(name) => Some(name),
+    };
+    let Some(name) = name else { return };
+    let value = match field.value {
+        Value::I64(value) => FieldValue::Integer(value.into()),
+        Value::U64(value) => FieldValue::Integer(value.into()),
+        Value::I128(value) => FieldValue::Integer(value),
+        Value::U128(value) => FieldValue::from(value),
+        Value::F64(value) => FieldValue::Float(value),
+        Value::Bool(value) => FieldValue::Bool(value),
+        Value::Str(text) | Value::Formatted(text) => FieldValue::Text(text),
+        Value::Bytes(_) => return,
+        Value::Error(mut chain) => FieldValue::Text(chain.next().unwrap_or_default()),
+    };
+    holder.hold(name, value);
+}
+
+/// What becomes of a new span.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewSpan {
+    pub(super) decision: Decision,
+    pub(super) carried: Carried,
+    pub(super) rules: u16,
+}
+
+impl NewSpan {
+    /// A span that no directive of spans or fields can touch.
+    #[inline(always)]
+    pub(super) fn plain(decision: Decision) -> Self {
+        Self { decision, carried: Carried { directives: 0, tests: 0 }, rules: 0 }
+    }
+
+    #[inline(always)]
+    pub(super) fn shown(&self) -> Shown {
+        if self.rules == 0 || self.decision.sinks != 0 { Shown::Yes } else { Shown::No }
+    }
+}
+
+/// Decides about a new span; `None` = it is not even there.
+#[inline(never)]
+pub(super) fn new_span(
+    local: &Local,
+    callsite: &Callsite,
+    attributes: &Attributes<'_>,
+    parent: Current,
+) -> Option<NewSpan> {
+    with_rules(local, callsite, |rules, verdict| {
+        let around = slots::carried_around(parent.handle, rules.generation);
+        let visit = |holder: &mut Holder<'_>| attributes.record(holder);
+        let carried = held(local, rules, verdict.candidates, None, visit);
+        let level = callsite.level();
+        let sinks = rules.decide(level, verdict.static_sinks, around, carried.directives, true);
+        let decision = with_sinks(verdict.decision, sinks, level);
+        NewSpan { decision, carried, rules: rules.generation }
+    })
+}
+
+/// Looks again at what a span carries: fields were recorded.
+#[cold]
+#[inline(never)]
+pub(super) fn record(local: &Local, handle: u64, facts: &slots::SpanFacts, values: &Record<'_>) {
+    let Some(callsite) = crate::callsite::by_id(facts.callsite) else { return };
+    let Some(before) = slots::carried(handle) else { return };
+    with_rules(local, callsite, |rules, verdict| {
+        if rules.generation != facts.rules || verdict.candidates == 0 {
+            return;
+        }
+        let visit = |holder: &mut Holder<'_>| values.record(holder);
+        let now = held(local, rules, verdict.candidates, Some(before), visit);
+        if now != before {
+            slots::set_carried(handle, before, now);
+        }
+    });
+}
