@@ -26,8 +26,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long an exporter may make no progress before its full queue makes it lose.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long an exporter may make no progress before its full queue makes it lose. Shorter than the
+/// call sites' patience (100 ms), so that what one exporter holds up is not lost to the others.
+const PATIENCE: Duration = Duration::from_millis(80);
+/// How much of it the worker must have seen: after a standstill of the whole process (a CPU quota,
+/// SIGSTOP) the exporter gets its chance first.
+const PATIENCE_AWAKE: Duration = Duration::from_millis(15);
+/// How long the worker waits at a time.
+const WAIT: Duration = Duration::from_millis(5);
 /// How long a batch may go on being retried.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 const REST_MAX: Duration = Duration::from_secs(60);
@@ -213,18 +219,23 @@ impl Sink {
         mut queue: MutexGuard<'a, Queue>,
         bytes: usize,
     ) -> MutexGuard<'a, Queue> {
+        let mut patience = clock::Patience::new(WAIT);
         while self.on_full == OnFull::Wait
             && !queue.stalled
             && !queue.ended
             && !self.has_room(&mut queue, bytes)
         {
-            let idle = clock::now().saturating_duration_since(queue.progressed_at);
-            let Some(left) = PATIENCE.checked_sub(idle).filter(|left| !left.is_zero()) else {
-                queue.stalled = true;
-                break;
-            };
+            let progressed_at = queue.progressed_at;
             queue =
-                self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+                self.progress.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+            if queue.progressed_at != progressed_at {
+                patience.renew();
+                continue;
+            }
+            let idle = clock::now().saturating_duration_since(progressed_at);
+            if idle >= PATIENCE && patience.waited() >= PATIENCE_AWAKE {
+                queue.stalled = !self.has_room(&mut queue, bytes);
+            }
         }
         queue
     }
