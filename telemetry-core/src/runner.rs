@@ -7,8 +7,8 @@
 //!   its queue is half empty.
 //! - Every delivery that was enqueued is settled exactly once: by its ack, by a panic, or by the
 //!   deadline of the shutdown.
-//! - A shutdown waits for no retry: each is tried once more. A runner that is still busy at the
-//!   deadline ends as soon as its exporter returns.
+//! - A shutdown waits for the retries that are due before its deadline; a runner that is still
+//!   busy then ends as soon as its exporter returns.
 //! - A panic of the exporter costs the batch it had; then it rests, 1 s at first, doubling up to
 //!   60 s, and what comes meanwhile is counted `quarantined`.
 
@@ -83,8 +83,8 @@ struct Queue {
     flushes: Vec<(u64, Arc<Ticket>)>,
     progressed_at: Instant,
     stalled: bool,
-    /// A shutdown is under way: each retry is tried once more, at once.
-    hurried: bool,
+    /// When the shutdown ends; a retry that would come later is not waited for.
+    ends_at: Option<Instant>,
     ended: bool,
 }
 
@@ -134,7 +134,7 @@ impl Sink {
             flushes: Vec::new(),
             progressed_at: clock::now(),
             stalled: false,
-            hurried: false,
+            ends_at: None,
             ended: false,
         };
         Arc::new(Self {
@@ -287,14 +287,9 @@ impl Sink {
         self.mark(Work::Flush(ticket));
     }
 
-    /// Tells the runner to end; what was to be retried gets its last try now.
+    /// Tells the runner to end; only retries that are due before the deadline are waited for.
     pub(crate) fn shutdown(&self, deadline: Instant) {
-        let mut queue = self.queue();
-        queue.hurried = true;
-        for item in &mut queue.items {
-            item.not_before = None;
-        }
-        drop(queue);
+        self.queue().ends_at = Some(deadline);
         self.mark(Work::Shutdown(deadline));
     }
 
@@ -351,7 +346,9 @@ impl Sink {
             if queue.ended {
                 return Item::end(now);
             }
-            let due = |item: &Item| item.not_before.filter(|due| *due > now);
+            // What would be due after the end gets its last attempt now.
+            let in_time = |due: &Instant| queue.ends_at.is_none_or(|end| *due < end);
+            let due = |item: &Item| item.not_before.filter(|due| *due > now).filter(in_time);
             match queue.items.front().map(due) {
                 Some(Some(due)) => {
                     let left = due.saturating_duration_since(now);
@@ -445,8 +442,9 @@ impl Queue {
     /// When a parcel may be tried again; `None` if it has been tried for long enough.
     fn retry_at(&self, parcel: &Parcel, now: Instant, delay: Duration) -> Option<Instant> {
         let tried = now.saturating_duration_since(parcel.queued_at);
-        let may_retry = !self.ended && !self.hurried && tried < RETRY_MAX;
-        now.checked_add(delay).filter(|_| may_retry)
+        let due = now.checked_add(delay)?;
+        let in_time = self.ends_at.is_none_or(|end| due < end);
+        (!self.ended && in_time && tried < RETRY_MAX).then_some(due)
     }
 
     /// Takes the flushes that nothing before them holds back any more.
