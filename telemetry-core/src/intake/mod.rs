@@ -106,7 +106,8 @@ pub(crate) struct Intake {
     in_async_ns: AtomicU64,
     blocked_ns: AtomicU64,
     waiting: AtomicUsize,
-    /// Records that the worker has read: how waiting call sites see it move.
+    /// Grows with every record that the worker reads, and while it waits for an exporter that
+    /// computes: how waiting call sites see that it moves.
     read: AtomicU64,
     room: (Mutex<()>, Condvar),
     ledger: AtomicPtr<Ledger>,
@@ -235,6 +236,11 @@ impl Intake {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.room.1.notify_all();
         }
+    }
+
+    /// Tells waiting threads that what they wait for is being worked on.
+    pub(crate) fn announce_work(&self) {
+        self.read.fetch_add(1, Ordering::Relaxed);
     }
 
     fn patience(&self) -> Duration {
