@@ -52,6 +52,8 @@ pub(crate) struct Local {
     pub(crate) current: Cell<Current>,
     /// The span that this thread opened last: the one it most likely enters next.
     pub(crate) newest: Cell<Current>,
+    /// Its handle while it is open as far as this thread knows; 0 = look the span up.
+    pub(crate) newest_handle: Cell<u64>,
     pub(crate) stack: Stack,
     /// Enters beyond [`STACK_MAX`], which keep the current span.
     pub(crate) overflow: Cell<usize>,
@@ -151,6 +153,7 @@ impl Local {
             mode: Cell::new(if is_own_thread() { mode::OWN } else { 0 }),
             current: Cell::new(Current::default()),
             newest: Cell::new(Current::default()),
+            newest_handle: Cell::new(0),
             stack: Stack::new(),
             overflow: Cell::new(0),
             ids: Generator::new(),
