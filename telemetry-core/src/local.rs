@@ -30,6 +30,8 @@ pub(crate) mod mode {
     pub(crate) const OWN: u32 = 8;
     /// A scoped pipeline takes the thread's records.
     pub(crate) const SCOPED: u32 = 16;
+    /// The next record is decided about once its fields are written.
+    pub(crate) const LATE: u32 = 32;
 }
 
 /// The span a thread is in, with everything an event needs of it.

@@ -76,12 +76,14 @@ impl Site {
             return;
         }
         local::with_any(|local| {
-            let decision = recorder::decision(local, callsite);
-            if decision.sinks != 0 {
-                recorder::emit_event(local, callsite, decision, local.current.get(), write);
-            } else if decision.dynamic {
-                recorder::dynamic::own_event(local, callsite, write);
+            let mut decision = recorder::decision(local, callsite);
+            if decision.sinks == 0 {
+                match recorder::dynamic::own_event(local, callsite, decision) {
+                    Some(decided) => decision = decided,
+                    None => return,
+                }
             }
+            recorder::emit_event(local, callsite, decision, local.current.get(), write);
         });
     }
 }

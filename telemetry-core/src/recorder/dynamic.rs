@@ -10,14 +10,14 @@
 //! - A `Debug` that logs finds `Local::holding` set: for what it logs, no `Debug` is called.
 
 use super::slots::{self, Shown};
-use super::{decision, emit, emit_event, event_header, lost};
+use super::{decision, emit, emit_event, lost};
 use crate::callsite::{Callsite, Decision, Verdict};
 use crate::filter::FieldValue;
 use crate::filter::rules::{Carried, Holder, Rules};
 use crate::ledger::Signal;
 use crate::level::Level;
 use crate::local::{Current, Local, mode};
-use crate::record::{RawField, RawFields, RawKey, Value, Writer};
+use crate::record::{Header, RawField, RawKey, Value, Writer};
 use crate::router;
 use std::sync::Arc;
 use tracing_core::span::{Attributes, Record};
@@ -108,48 +108,59 @@ pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_
     }
 }
 
-/// Records an event of our own macro, if it is wanted.
+/// Decides about an event of our own macro; `None` = it is not wanted.
 ///
-/// Its values can be asked for once only: they are written, held, and taken back if need be.
+/// Its values can be asked for once only: where they decide, it is written and decided about then
+/// ([`mode::LATE`], [`emit_late`]).
 #[cold]
 #[inline(never)]
-pub(crate) fn own_event(local: &Local, callsite: &Callsite, write: impl FnOnce(&mut Writer<'_>)) {
-    let current = local.current.get();
-    let context = with_rules(local, callsite, |rules, verdict| {
-        (slots::carried_around(current.handle, rules.generation), verdict)
-    });
-    let Some((around, verdict)) = context else { return };
-    let decide = |fields: Option<RawFields<'_>>| {
-        let sinks = with_rules(local, callsite, |rules, _| {
-            let own = held(local, rules, verdict.candidates, None, |holder| {
-                fields.into_iter().flatten().for_each(|field| hold(holder, callsite, &field));
-            });
-            let level = callsite.level();
-            rules.decide(level, verdict.static_sinks, around, own.directives, false)
-        });
-        with_sinks(verdict.decision, sinks.unwrap_or(0), callsite.level())
-    };
-    if verdict.candidates == 0 {
-        let decision = decide(None);
-        if decision.sinks != 0 {
-            emit_event(local, callsite, decision, current, write);
-        }
-        return;
+pub(crate) fn own_event(
+    local: &Local,
+    callsite: &Callsite,
+    decision: Decision,
+) -> Option<Decision> {
+    if !decision.dynamic {
+        return None;
     }
-    let mut decision = Decision { sinks: verdict.static_sinks, ..verdict.decision };
-    let header = event_header(callsite, decision, current);
+    with_rules(local, callsite, |rules, verdict| {
+        if verdict.candidates != 0 {
+            local.mode.set(local.mode.get() | mode::LATE);
+            return Some(with_sinks(verdict.decision, 0, Level::Trace));
+        }
+        let around = slots::carried_around(local.current.get().handle, rules.generation);
+        let level = callsite.level();
+        let sinks = rules.decide(level, verdict.static_sinks, around, 0, false);
+        (sinks != 0).then(|| with_sinks(verdict.decision, sinks, level))
+    })
+    .flatten()
+}
+
+/// Writes a record, and takes it back if its fields say that nobody wants it.
+#[cold]
+#[inline(never)]
+pub(super) fn emit_late(local: &Local, header: Header, write: &mut dyn FnMut(&mut Writer<'_>)) {
+    let Some(callsite) = crate::callsite::by_id(header.callsite) else { return };
+    let current = local.current.get();
+    let mut sinks = 0;
     let written = emit(local, &header, |writer| {
         write(writer);
-        decision = decide(Some(writer.fields()));
-        writer.decide(decision.sinks);
+        let decided = with_rules(local, callsite, |rules, verdict| {
+            let around = slots::carried_around(current.handle, rules.generation);
+            let own = held(local, rules, verdict.candidates, None, |holder| {
+                writer.fields().for_each(|field| hold(holder, callsite, &field));
+            });
+            rules.decide(callsite.level(), verdict.static_sinks, around, own.directives, false)
+        });
+        sinks = decided.unwrap_or(0);
+        writer.decide(sinks);
     });
     if let Err(cause) = written
-        && decision.sinks != 0
+        && sinks != 0
     {
-        let header = event_header(callsite, decision, current);
-        lost(local, header, Signal::Log, cause);
+        lost(local, Header { sinks, ..header }, Signal::Log, cause);
     }
-    super::wake_if_urgent(local, decision);
+    let decision = Decision { epoch: header.epoch, ..Decision::NOBODY };
+    super::wake_if_urgent(local, with_sinks(decision, sinks, callsite.level()));
 }
 
 fn hold(holder: &mut Holder<'_>, callsite: &Callsite, field: &RawField<'_>) {

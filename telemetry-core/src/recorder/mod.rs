@@ -193,6 +193,16 @@ fn emit_unusual(
     write: impl FnOnce(&mut Writer<'_>),
 ) -> Result<(), Cause> {
     let before = local.mode.get();
+    if before & mode::LATE != 0 {
+        local.mode.set(before & !mode::LATE);
+        let mut write = Some(write);
+        dynamic::emit_late(local, header, &mut |writer| {
+            if let Some(write) = write.take() {
+                write(writer);
+            }
+        });
+        return Ok(());
+    }
     if before & mode::OWN != 0 {
         // What our own transport says must not feed itself; sinks never hear of it.
         local.intake.oddities.own_records.fetch_add(1, Ordering::Relaxed);

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod backpressure;
+mod conformance;
 mod exporters;
 mod filters;
 mod flush;
 mod formatting;
 mod limits;
 mod queue;
+mod scenario;
 mod spans;
 mod support;
 mod threads;
