@@ -109,6 +109,21 @@ impl Plan {
     }
 }
 
+/// The targets of the attached plan's filters that no callsite has, each with near ones.
+pub(crate) fn unknown_targets() -> Vec<(String, Vec<String>)> {
+    let Some(plan) = plans().attached.clone() else { return Vec::new() };
+    let known: std::collections::BTreeSet<&str> = callsite::all().map(Callsite::target).collect();
+    let mut unknown: Vec<_> = plan
+        .sinks
+        .iter()
+        .flat_map(|(_, filter)| filter.unknown_targets(known.iter().copied()))
+        .map(|(target, near)| (target.to_owned(), near.into_iter().map(str::to_owned).collect()))
+        .collect();
+    unknown.sort();
+    unknown.dedup();
+    unknown
+}
+
 /// The generation of the attached plan's rules; 0 = it has none.
 static RULES: AtomicU32 = AtomicU32::new(0);
 
