@@ -62,7 +62,7 @@ pub(crate) struct Options {
     /// Operations a batch (callsite and span); each case has its own default.
     #[arg(long)]
     ops: Option<u64>,
-    /// Runs of each subject (file and otlp).
+    /// Runs of each subject (filter, file and otlp).
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Events a run (file).
@@ -85,6 +85,8 @@ pub(crate) enum GroupName {
     Callsite,
     /// What a span costs its caller.
     Span,
+    /// What a filter costs, beside `LevelFilter` and `EnvFilter`.
+    Filter,
     /// Two million events into a JSON file.
     File,
     /// Logs and spans over OTLP to a null receiver.
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match words.first().map(String::as_str) {
         Some("__child") => child::serve(&words[1..]),
+        Some("__filter") => group::filter::serve(&words[1..]),
         Some("__receiver") => receiver::serve(),
         _ => measure(&Options::parse()),
     };
@@ -115,9 +118,10 @@ fn measure(options: &Options) -> Result<()> {
     let mut report = Report::create(options.jsonl.as_deref())?;
     let wanted = |group| options.group == group || options.group == GroupName::All;
     type Run = fn(&Options, &mut Report) -> Result<()>;
-    let groups: [(GroupName, &str, Run); 6] = [
+    let groups: [(GroupName, &str, Run); 7] = [
         (GroupName::Callsite, "callsite", group::callsite::run),
         (GroupName::Span, "span", group::span::run),
+        (GroupName::Filter, "filter", group::filter::run),
         (GroupName::File, "file", group::file::run),
         (GroupName::Otlp, "otlp", group::otlp::run),
         (GroupName::Memory, "memory", group::memory::run),

@@ -17,7 +17,8 @@ use tracing_core::Metadata;
 /// How many callsites a process may have.
 pub const CALLSITES_MAX: u32 = 1 << 20;
 
-/// Bits of `Callsite::decision`.
+/// Parts of `Decision`; the sinks are its lower half.
+const EPOCH_SHIFT: u32 = 32;
 const URGENT: u64 = 1 << 40;
 const DYNAMIC: u64 = 1 << 41;
 
@@ -95,20 +96,68 @@ impl Description {
 }
 
 /// Which sinks want a callsite, and the pipeline that says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Decision {
-    pub(crate) epoch: u8,
-    pub(crate) sinks: u32,
-    /// Should the worker look at its records at once?
-    pub(crate) urgent: bool,
-    /// Do spans and fields decide? `sinks` is 0 then, so that a wanted callsite's fast path need
-    /// not ask.
-    pub(crate) dynamic: bool,
-}
+///
+/// The word of `Callsite::decision` as it is: what a fast path does not ask costs it nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decision(u64);
 
 impl Decision {
-    /// Nobody wants it.
-    pub(crate) const NOBODY: Self = Self { epoch: 0, sinks: 0, urgent: false, dynamic: false };
+    /// Nobody wants it, whatever spans and fields say.
+    pub(crate) const NOBODY: Self = Self(0);
+
+    /// These sinks want it, if there are any.
+    pub(crate) fn of(epoch: u8, sinks: u32, level: Level) -> Self {
+        if sinks == 0 {
+            return Self::NOBODY;
+        }
+        let urgent = if level == Level::Error { URGENT } else { 0 };
+        Self(u64::from(epoch) << EPOCH_SHIFT | u64::from(sinks) | urgent)
+    }
+
+    /// Spans and fields decide. It has no sinks, so that the fast path of a wanted callsite need
+    /// not ask.
+    pub(crate) fn dynamic(epoch: u8) -> Self {
+        Self(u64::from(epoch) << EPOCH_SHIFT | DYNAMIC)
+    }
+
+    #[inline(always)]
+    pub(crate) fn epoch(self) -> u8 {
+        (self.0 >> EPOCH_SHIFT) as u8
+    }
+
+    #[inline(always)]
+    pub(crate) fn sinks(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Should the worker look at its records at once?
+    #[inline(always)]
+    pub(crate) fn is_urgent(self) -> bool {
+        self.0 & URGENT != 0
+    }
+
+    /// Do spans and fields decide?
+    #[inline(always)]
+    pub(crate) fn is_dynamic(self) -> bool {
+        self.0 & DYNAMIC != 0
+    }
+
+    /// Does nobody want it, whatever spans and fields say?
+    #[inline(always)]
+    pub(crate) fn is_nobody(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl std::fmt::Debug for Decision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decision")
+            .field("epoch", &self.epoch())
+            .field("sinks", &self.sinks())
+            .field("is_urgent", &self.is_urgent())
+            .field("is_dynamic", &self.is_dynamic())
+            .finish()
+    }
 }
 
 /// A decision with what is needed to complete it where spans and fields decide.
@@ -194,42 +243,24 @@ impl Callsite {
     pub(crate) fn decision(&self) -> Decision {
         // Relaxed: the word is the whole message; what it refers to (sinks, queues) is reached
         // through the worker, which synchronises by itself.
-        let word = self.decision.load(Ordering::Relaxed);
-        Decision {
-            epoch: (word >> 32) as u8,
-            sinks: word as u32,
-            urgent: word & URGENT != 0,
-            dynamic: word & DYNAMIC != 0,
-        }
-    }
-
-    /// Does nobody want it, whatever spans and fields say?
-    #[inline(always)]
-    pub(crate) fn is_unwanted(&self) -> bool {
-        self.decision.load(Ordering::Relaxed) == 0
+        Decision(self.decision.load(Ordering::Relaxed))
     }
 
     /// The decision with what is needed to complete it.
     pub(crate) fn verdict(&self) -> Verdict {
-        // Acquire: pairs with the Release in `decide`; what belongs to the word is visible.
-        let _ = self.decision.load(Ordering::Acquire);
         Verdict {
-            decision: self.decision(),
+            // Acquire: pairs with the Release in `decide`; what belongs to the word is visible.
+            decision: Decision(self.decision.load(Ordering::Acquire)),
             static_sinks: self.static_sinks.load(Ordering::Relaxed),
             candidates: self.candidates.load(Ordering::Relaxed),
         }
     }
 
     pub(crate) fn decide(&self, verdict: Verdict) {
-        let decision = verdict.decision;
-        let urgent = if decision.urgent { URGENT } else { 0 };
-        let dynamic = if decision.dynamic { DYNAMIC } else { 0 };
-        let word = u64::from(decision.epoch) << 32 | u64::from(decision.sinks) | urgent | dynamic;
         self.static_sinks.store(verdict.static_sinks, Ordering::Relaxed);
         self.candidates.store(verdict.candidates, Ordering::Relaxed);
-        let is_wanted = decision.sinks != 0 || decision.dynamic;
         // Release: whoever finds the word dynamic finds what belongs to it.
-        self.decision.store(if is_wanted { word } else { 0 }, Ordering::Release);
+        self.decision.store(verdict.decision.0, Ordering::Release);
     }
 }
 

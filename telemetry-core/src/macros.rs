@@ -72,15 +72,15 @@ impl Site {
     #[inline(always)]
     pub fn emit(&self, write: impl FnOnce(&mut Writer<'_>)) {
         let callsite = self.callsite();
-        if callsite.is_unwanted() && !router::has_scopes() {
+        if callsite.decision().is_nobody() && !router::has_scopes() {
             return;
         }
         local::with_any(|local| {
             let mut decision = recorder::decision(local, callsite);
-            if decision.sinks == 0 {
-                match recorder::dynamic::own_event(local, callsite, decision) {
-                    Some(decided) => decision = decided,
-                    None => return,
+            if decision.sinks() == 0 {
+                decision = recorder::dynamic::own_event(local, callsite, decision);
+                if decision.is_nobody() {
+                    return;
                 }
             }
             recorder::emit_event(local, callsite, decision, local.current.get(), write);

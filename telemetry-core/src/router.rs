@@ -56,7 +56,7 @@ impl Plan {
     pub(crate) fn judge(&self, callsite: &Callsite) -> Verdict {
         let is_span = callsite.is_span();
         let static_sinks = self.static_sinks(callsite.target(), callsite.level(), is_span);
-        let decision = self.static_decision(static_sinks, callsite.level());
+        let decision = Decision::of(self.epoch, static_sinks, callsite.level());
         let Some(rules) = &self.rules else {
             return Verdict { decision, static_sinks, candidates: 0 };
         };
@@ -66,8 +66,7 @@ impl Plan {
         if !may_change && (candidates == 0 || !is_span) {
             return Verdict { decision, static_sinks, candidates: 0 };
         }
-        let decision = Decision { sinks: 0, urgent: false, dynamic: true, ..decision };
-        Verdict { decision, static_sinks, candidates }
+        Verdict { decision: Decision::dynamic(self.epoch), static_sinks, candidates }
     }
 
     /// Which sinks want an event without a callsite of its own; `around` is what the spans around
@@ -78,12 +77,7 @@ impl Plan {
             Some(rules) => rules.decide(level, sinks, around, 0, false),
             None => sinks,
         };
-        self.static_decision(sinks, level)
-    }
-
-    fn static_decision(&self, sinks: u32, level: Level) -> Decision {
-        let urgent = level == Level::Error && sinks != 0;
-        Decision { epoch: self.epoch, sinks, urgent, dynamic: false }
+        Decision::of(self.epoch, sinks, level)
     }
 
     fn static_sinks(&self, target: &str, level: Level, is_span: bool) -> u32 {
@@ -321,13 +315,12 @@ pub(crate) fn interest(metadata: &'static Metadata<'static>) -> Interest {
         return Interest::never();
     }
     let callsite = register(metadata);
-    if callsite.decision().sinks != 0 {
+    if callsite.decision().sinks() != 0 {
         return Interest::always();
     }
     let scopes = live_scopes();
-    let wants = |decision: Decision| decision.sinks != 0 || decision.dynamic;
-    let wanted =
-        wants(callsite.decision()) || scopes.iter().any(|scope| wants(scope.plan.decide(callsite)));
+    let wanted = !callsite.decision().is_nobody()
+        || scopes.iter().any(|scope| !scope.plan.decide(callsite).is_nobody());
     if wanted { Interest::sometimes() } else { Interest::never() }
 }
 

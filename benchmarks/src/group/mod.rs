@@ -2,6 +2,7 @@
 
 pub(crate) mod callsite;
 pub(crate) mod file;
+pub(crate) mod filter;
 pub(crate) mod idle;
 pub(crate) mod memory;
 pub(crate) mod otlp;

@@ -81,13 +81,13 @@ pub(crate) fn callsite(level: Level) -> &'static Callsite {
 
 impl log::Log for Bridge {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        router::decide_event(metadata.target(), metadata.level().into()).sinks != 0
+        router::decide_event(metadata.target(), metadata.level().into()).sinks() != 0
     }
 
     fn log(&self, record: &log::Record<'_>) {
         let level = Level::from(record.level());
         let decision = router::decide_event(record.target(), level);
-        if decision.sinks == 0 {
+        if decision.sinks() == 0 {
             return;
         }
         local::with(|local| {

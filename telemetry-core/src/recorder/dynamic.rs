@@ -15,7 +15,6 @@ use crate::callsite::{Callsite, Decision, Verdict};
 use crate::filter::FieldValue;
 use crate::filter::rules::{Carried, Holder, Rules};
 use crate::ledger::Signal;
-use crate::level::Level;
 use crate::local::{Current, Local, mode};
 use crate::record::{Header, RawField, RawKey, Value, Writer};
 use crate::router;
@@ -68,11 +67,6 @@ fn held(
     holder.carried()
 }
 
-fn with_sinks(decision: Decision, sinks: u32, level: Level) -> Decision {
-    let urgent = level == Level::Error && sinks != 0;
-    Decision { sinks, urgent, dynamic: false, ..decision }
-}
-
 /// Is a record wanted, as far as one can tell without its fields?
 #[inline(never)]
 pub(super) fn is_wanted(local: &Local, callsite: &Callsite) -> bool {
@@ -91,7 +85,7 @@ pub(super) fn is_wanted(local: &Local, callsite: &Callsite) -> bool {
 #[cold]
 #[inline(never)]
 pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
-    if !decision(local, callsite).dynamic {
+    if !decision(local, callsite).is_dynamic() {
         return;
     }
     let current = super::current_around(local, event);
@@ -100,39 +94,35 @@ pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_
         let own = held(local, rules, verdict.candidates, None, |holder| event.record(holder));
         let level = callsite.level();
         let sinks = rules.decide(level, verdict.static_sinks, around, own.directives, false);
-        with_sinks(verdict.decision, sinks, level)
+        Decision::of(verdict.decision.epoch(), sinks, level)
     });
-    if let Some(decision) = decided.filter(|decision| decision.sinks != 0) {
+    if let Some(decision) = decided.filter(|decision| decision.sinks() != 0) {
         local.last_callsite.set(callsite.id());
         emit_event(local, callsite, decision, current, |writer| event.record(writer));
     }
 }
 
-/// Decides about an event of our own macro; `None` = it is not wanted.
+/// Decides about an event of our own macro.
 ///
 /// Its values can be asked for once only: where they decide, it is written and decided about then
 /// ([`mode::LATE`], [`emit_late`]).
 #[cold]
 #[inline(never)]
-pub(crate) fn own_event(
-    local: &Local,
-    callsite: &Callsite,
-    decision: Decision,
-) -> Option<Decision> {
-    if !decision.dynamic {
-        return None;
+pub(crate) fn own_event(local: &Local, callsite: &Callsite, decision: Decision) -> Decision {
+    if !decision.is_dynamic() {
+        return Decision::NOBODY;
     }
     with_rules(local, callsite, |rules, verdict| {
         if verdict.candidates != 0 {
             local.mode.set(local.mode.get() | mode::LATE);
-            return Some(with_sinks(verdict.decision, 0, Level::Trace));
+            return verdict.decision;
         }
         let around = slots::carried_around(local.current.get().handle, rules.generation);
         let level = callsite.level();
         let sinks = rules.decide(level, verdict.static_sinks, around, 0, false);
-        (sinks != 0).then(|| with_sinks(verdict.decision, sinks, level))
+        Decision::of(verdict.decision.epoch(), sinks, level)
     })
-    .flatten()
+    .unwrap_or(Decision::NOBODY)
 }
 
 /// Writes a record, and takes it back if its fields say that nobody wants it.
@@ -159,8 +149,7 @@ pub(super) fn emit_late(local: &Local, header: Header, write: &mut dyn FnMut(&mu
     {
         lost(local, Header { sinks, ..header }, Signal::Log, cause);
     }
-    let decision = Decision { epoch: header.epoch, ..Decision::NOBODY };
-    super::wake_if_urgent(local, with_sinks(decision, sinks, callsite.level()));
+    super::wake_if_urgent(local, Decision::of(header.epoch, sinks, callsite.level()));
 }
 
 fn hold(holder: &mut Holder<'_>, callsite: &Callsite, field: &RawField<'_>) {
@@ -200,7 +189,7 @@ impl NewSpan {
 
     #[inline(always)]
     pub(super) fn shown(&self) -> Shown {
-        if self.rules == 0 || self.decision.sinks != 0 { Shown::Yes } else { Shown::No }
+        if self.rules == 0 || self.decision.sinks() != 0 { Shown::Yes } else { Shown::No }
     }
 }
 
@@ -218,7 +207,7 @@ pub(super) fn new_span(
         let carried = held(local, rules, verdict.candidates, None, visit);
         let level = callsite.level();
         let sinks = rules.decide(level, verdict.static_sinks, around, carried.directives, true);
-        let decision = with_sinks(verdict.decision, sinks, level);
+        let decision = Decision::of(verdict.decision.epoch(), sinks, level);
         NewSpan { decision, carried, rules: rules.generation }
     })
 }

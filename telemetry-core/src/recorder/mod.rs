@@ -47,7 +47,7 @@ fn tracing_event_slow(callsite: &Callsite, event: &tracing_core::Event<'_>) {
 #[inline(always)]
 fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
     let decision = decision(local, callsite);
-    if decision.sinks == 0 {
+    if decision.sinks() == 0 {
         return dynamic::tracing_event(local, callsite, event);
     }
     local.last_callsite.set(callsite.id());
@@ -73,7 +73,7 @@ pub(crate) fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
     };
     let is_wanted = |local: &Local| {
         let decision = decision(local, callsite);
-        decision.sinks != 0 || (decision.dynamic && dynamic::is_wanted(local, callsite))
+        decision.sinks() != 0 || (decision.is_dynamic() && dynamic::is_wanted(local, callsite))
     };
     local::with_any(is_wanted).unwrap_or(false)
 }
@@ -123,9 +123,9 @@ fn event_header(callsite: &Callsite, decision: Decision, current: Current) -> He
     Header {
         kind: Kind::Event,
         flags: current.flags as u8,
-        epoch: decision.epoch,
+        epoch: decision.epoch(),
         callsite: callsite.id(),
-        sinks: decision.sinks,
+        sinks: decision.sinks(),
         ticks: clock::ticks(),
         trace_high: current.trace_high,
         trace_low: current.trace_low,
@@ -135,7 +135,7 @@ fn event_header(callsite: &Callsite, decision: Decision, current: Current) -> He
 
 #[inline(always)]
 fn wake_if_urgent(local: &Local, decision: Decision) {
-    if decision.urgent {
+    if decision.is_urgent() {
         with_intake(local, |intake| intake.waker.wake());
     }
 }

@@ -57,7 +57,7 @@ fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
 #[inline(always)]
 fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
     let decision = decision(local, callsite);
-    if decision.sinks == 0 {
+    if decision.sinks() == 0 {
         return new_span_dynamic(local, callsite, attributes, decision);
     }
     let parent = parent(local, attributes);
@@ -73,7 +73,7 @@ fn new_span_dynamic(
     attributes: &Attributes<'_>,
     decision: Decision,
 ) -> u64 {
-    if !decision.dynamic {
+    if !decision.is_dynamic() {
         return slots::DISABLED;
     }
     let parent = parent(local, attributes);
@@ -109,10 +109,10 @@ fn open_span(
         trace_high,
         trace_low,
         callsite: callsite.id(),
-        sinks: span.decision.sinks,
+        sinks: span.decision.sinks(),
         parent: if has_parent { parent.handle } else { 0 },
         flags,
-        epoch: span.decision.epoch,
+        epoch: span.decision.epoch(),
         rules: span.rules,
     };
     let generation = number & slots::GENERATION_MASK;
@@ -330,19 +330,6 @@ fn close_slow(handle: u64) -> bool {
 #[inline(always)]
 fn close_in(local: &Local, handle: u64) -> bool {
     match slots::release(handle) {
-        Released::Open => false,
-        Released::Stale => {
-            stale(local, handle);
-            false
-        }
-        Released::Hidden(ended) => {
-            if local.newest_handle.get() == handle {
-                local.newest_handle.set(0);
-            }
-            let parent = finish_hidden(local, ended);
-            release_parents(local, parent);
-            true
-        }
         Released::Last(ended) => {
             if local.newest_handle.get() == handle {
                 local.newest_handle.set(0);
@@ -353,7 +340,24 @@ fn close_in(local: &Local, handle: u64) -> bool {
             }
             true
         }
+        Released::Open => false,
+        released => close_unusual(local, handle, released),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn close_unusual(local: &Local, handle: u64, released: Released) -> bool {
+    let Released::Hidden(ended) = released else {
+        stale(local, handle);
+        return false;
+    };
+    if local.newest_handle.get() == handle {
+        local.newest_handle.set(0);
+    }
+    let parent = finish_hidden(local, ended);
+    release_parents(local, parent);
+    true
 }
 
 /// Gives up the reference of a span that is over to its parent, and so on upwards.

@@ -66,7 +66,7 @@ impl BatchFixture {
             named: false,
         };
         let callsite = callsite::register(description);
-        let decision = Decision { epoch: 1, sinks: 1, ..Decision::NOBODY };
+        let decision = Decision::of(1, 1, Level::Info);
         callsite.decide(Verdict { decision, ..Verdict::NOBODY });
         callsite
     }

@@ -112,14 +112,14 @@ fn unknown_targets(unknown: &[(String, Vec<String>)]) -> String {
 pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger) {
     for diagnostic in diagnostics::take_waiting() {
         let decision = router::decide_event("telemetry", diagnostic.level);
-        let sinks = ledger.takers(decision.sinks, Signal::Log);
-        if sinks == 0 || decision.epoch != ledger.epoch {
+        let sinks = ledger.takers(decision.sinks(), Signal::Log);
+        if sinks == 0 || decision.epoch() != ledger.epoch {
             continue;
         }
         let header = Header {
             kind: Kind::Event,
             flags: 0,
-            epoch: decision.epoch,
+            epoch: decision.epoch(),
             callsite: crate::bridge::log::callsite(diagnostic.level).id(),
             sinks,
             ticks: clock::ticks(),

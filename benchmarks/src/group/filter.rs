@@ -1,0 +1,146 @@
+//! What a filter costs: enter and exit, unwanted and wanted events, with few and many directives.
+//!
+//! Beside us stand `LevelFilter`, the floor, and `EnvFilter`, both as a layer on a `Registry` that
+//! does nothing with what passes: wanted events are therefore comparable by difference only.
+
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use telemetry_toolkit::batch::Batch;
+use telemetry_toolkit::export::{Ack, Exporter, Outcome};
+use telemetry_toolkit::pipeline::{Pipeline, SinkBuilder};
+use tracing::level_filters::LevelFilter;
+use tracing::{debug, info, info_span};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::harness::{Report, Row, Values, median, samples, smallest};
+use crate::workload::{PEER, USER, hot_loop};
+use crate::{Options, Result};
+
+const SUBJECTS: [&str; 3] = ["telemetry", "level-filter", "env-filter"];
+const OPS: [&str; 3] = ["enter_exit", "disabled", "enabled"];
+const THREADS: [usize; 2] = [1, 2];
+/// Few enough for every queue.
+const OPS_A_BATCH: u64 = 2_000;
+const BATCHES: usize = 15;
+
+/// A name, and the filter: none of them wants `debug` here.
+fn filters() -> [(&'static str, String); 4] {
+    let many = |count: usize| {
+        let others = (1..count).map(|n| format!(",crate_{n}::module=debug"));
+        format!("info{}", others.collect::<String>())
+    };
+    let field = "info,[request{user=eve}]=debug".to_owned();
+    [("1", many(1)), ("20", many(20)), ("200", many(200)), ("field", field)]
+}
+
+/// Measures the group.
+pub(crate) fn run(options: &Options, report: &mut Report) -> Result<()> {
+    for (name, filter) in filters() {
+        let mut found: Vec<(&str, Vec<Values>)> = SUBJECTS.map(|name| (name, Vec::new())).into();
+        // In rounds, so that drifting load hits all of them.
+        for _ in 0..options.runs {
+            for (subject, runs) in &mut found {
+                // It has no directives: it stands beside the single one.
+                if *subject != "level-filter" || name == "1" {
+                    runs.push(in_child(subject, &filter)?);
+                }
+            }
+        }
+        for (op, threads) in OPS.iter().flat_map(|op| THREADS.map(|threads| (op, threads))) {
+            for (subject, runs) in found.iter().filter(|(_, runs)| !runs.is_empty()) {
+                let ns = samples(runs, &format!("{op}_{threads}"));
+                report.add(Row {
+                    group: "filter",
+                    case: format!("{op}_{name}"),
+                    subject,
+                    version: String::new(),
+                    threads,
+                    values: Values::default()
+                        .with_some("ns_min", smallest(&ns))
+                        .with_some("ns_median", median(&ns)),
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn in_child(subject: &str, filter: &str) -> Result<Values> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["__filter", subject, filter])
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok(Values::from_words(&String::from_utf8(output.stdout)?))
+}
+
+struct Null;
+
+impl Exporter for Null {
+    fn name(&self) -> &str {
+        "null"
+    }
+
+    fn export(&mut self, _: Batch, ack: Ack) {
+        ack.finish(Outcome::Delivered);
+    }
+}
+
+/// Runs as a child: installs the subject, measures everything, answers in one line.
+pub(crate) fn serve(words: &[String]) -> Result<()> {
+    let [subject, filter] = words else { return Err("a subject and a filter".into()) };
+    let mut pipeline = None;
+    match subject.as_str() {
+        "telemetry" => {
+            let sink = SinkBuilder::new(Null).filter(filter.parse()?);
+            pipeline = Some(Pipeline::builder().sink(sink).attach()?);
+        }
+        "level-filter" => tracing_subscriber::registry().with(LevelFilter::INFO).try_init()?,
+        _ => tracing_subscriber::registry().with(EnvFilter::try_new(filter)?).try_init()?,
+    }
+    let mut values = Values::default();
+    for (op, threads) in OPS.iter().flat_map(|op| THREADS.map(|threads| (op, threads))) {
+        let batches: Vec<f64> = (0..BATCHES)
+            .filter_map(|_| {
+                let ns = batch(op, threads);
+                if let Some(pipeline) = &pipeline {
+                    let _ = pipeline.flush(Duration::from_secs(5));
+                }
+                ns
+            })
+            .collect();
+        values = values.with_some(&format!("{op}_{threads}"), median(&batches));
+    }
+    println!("{}", values.to_words());
+    Ok(())
+}
+
+/// Nanoseconds of one operation, on so many threads at once.
+fn batch(op: &str, threads: usize) -> Option<f64> {
+    let barrier = Barrier::new(threads);
+    let one = || {
+        let span = info_span!("request", request_id = 7_u64, user = USER);
+        let _outer = (op != "enter_exit").then(|| span.enter());
+        emit(op, &span, 64);
+        barrier.wait();
+        let begin = Instant::now();
+        emit(op, &span, OPS_A_BATCH);
+        begin.elapsed().as_nanos() as f64 / OPS_A_BATCH as f64
+    };
+    let took: Vec<f64> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        running.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    median(&took)
+}
+
+fn emit(op: &str, span: &tracing::Span, ops: u64) {
+    match op {
+        "enter_exit" => hot_loop(ops, |_| drop(span.enter())),
+        "disabled" => hot_loop(ops, |i| debug!(count = i, peer = PEER, "request handled")),
+        _ => hot_loop(ops, |i| info!(count = i, peer = PEER, "request handled")),
+    }
+}
