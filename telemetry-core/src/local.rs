@@ -46,6 +46,15 @@ pub(crate) struct Current {
     pub(crate) flags: u64,
 }
 
+/// What a span and those around it carry, of the attached pipeline's rules.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around {
+    pub(crate) handle: u64,
+    /// Holds as long as this is `slots::carried_version`.
+    pub(crate) version: u64,
+    pub(crate) directives: u64,
+}
+
 /// A thread's own state.
 pub(crate) struct Local {
     pub(crate) intake: Arc<Intake>,
@@ -67,6 +76,8 @@ pub(crate) struct Local {
     pub(crate) last_callsite: Cell<u32>,
     /// The attached pipeline's rules, as this thread knows them.
     pub(crate) rules: RefCell<Option<Rules>>,
+    /// What was found last of the spans around this thread.
+    pub(crate) around: Cell<Around>,
     /// Fields are being held against rules: a nested record comes from a value's `Debug`.
     pub(crate) holding: Cell<bool>,
 }
@@ -164,6 +175,7 @@ impl Local {
             scope: RefCell::new(None),
             last_callsite: Cell::new(0),
             rules: RefCell::new(None),
+            around: Cell::new(Around { handle: 0, version: u64::MAX, directives: 0 }),
             holding: Cell::new(false),
         })
     }

@@ -237,6 +237,7 @@ pub(crate) fn attach(plan: &Arc<Plan>) -> Result<(), Error> {
         }
         plans.attached = Some(Arc::clone(plan));
         RULES.store(plan.generation().into(), Ordering::Release);
+        crate::recorder::rules_changed();
         decide_all(&plans);
     }
     rebuild_interest();
@@ -249,6 +250,7 @@ pub(crate) fn detach() {
         let mut plans = plans();
         plans.attached = None;
         RULES.store(0, Ordering::Release);
+        crate::recorder::rules_changed();
         decide_all(&plans);
     }
     set_sampler(None);

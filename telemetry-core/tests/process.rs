@@ -119,6 +119,7 @@ fn scenario() {
         "clock" => clock_jump(),
         "sampler" => sampler(),
         "throttled" => throttled(),
+        "dynamic" => dynamic(),
         "log" => log_bridge(),
         "log_panic" => log_panic(),
         "end_and_flush" => end_and_flush(),
@@ -509,6 +510,57 @@ fn sampler() {
 #[test]
 fn sampler_decides_at_the_root_and_logs_are_kept() {
     assert_done("sampler");
+}
+
+/// A request with a tenant that is told late; what is inside it, on two threads.
+fn request(tenant: u64) {
+    let span = tracing::info_span!("request", tenant = tracing::field::Empty);
+    let inside = || {
+        span.in_scope(|| {
+            tracing::debug!("tracing {tenant}");
+            telemetry_core::event!(Debug, "own", {}, { message = %format_args!("own {tenant}") });
+            log::debug!("log {tenant}");
+        });
+    };
+    inside();
+    span.record("tenant", tenant);
+    inside();
+    std::thread::scope(|scope| drop(scope.spawn(inside)));
+    tracing::debug!("outside {tenant}");
+}
+
+fn dynamic() {
+    // Attached and detached: the same callsites and threads under other rules, or none.
+    let table = [
+        ("info,[request{tenant=42}]=debug", [0, 2]),
+        ("info", [0, 0]),
+        ("info,[request{tenant=41}]=debug", [2, 0]),
+        ("debug,[request{tenant<42}]=off", [1, 3]),
+        ("info,[request]=debug", [3, 3]),
+    ];
+    for (filter, expected) in table {
+        let memory = MemoryExporter::new("memory");
+        let sink = SinkBuilder::new(memory.clone()).filter(Filter::parse(filter).unwrap());
+        let pipeline = Pipeline::builder().sink(sink).attach().unwrap();
+        [41, 42].into_iter().for_each(request);
+        assert_delivered(&pipeline.shutdown(LONG));
+        let events = memory.events();
+        for (tenant, expected) in [41, 42].into_iter().zip(expected) {
+            for way in ["tracing", "own", "log"] {
+                let text = format!("{way} {tenant}");
+                let seen = events
+                    .iter()
+                    .filter(|event| event.message().as_deref() == Some(text.as_str()))
+                    .count();
+                assert_eq!(seen, expected, "{text} under {filter}");
+            }
+        }
+    }
+}
+
+#[test]
+fn directives_of_spans_hold_in_the_attached_pipeline_for_every_way_in() {
+    assert_done("dynamic");
 }
 
 fn log_bridge() {

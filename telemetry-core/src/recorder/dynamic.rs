@@ -15,7 +15,7 @@ use crate::callsite::{Callsite, Decision, Verdict};
 use crate::filter::FieldValue;
 use crate::filter::rules::{Carried, Holder, Rules};
 use crate::ledger::Signal;
-use crate::local::{Current, Local, mode};
+use crate::local::{Around, Current, Local, mode};
 use crate::record::{Header, RawField, RawKey, Value, Writer};
 use crate::router;
 use std::sync::Arc;
@@ -49,6 +49,21 @@ fn with_rules<R>(
     Some(f(rules.as_ref()?, callsite.verdict()))
 }
 
+/// The directives that a span and the spans around it carry.
+fn around(local: &Local, handle: u64, rules: &Rules) -> u64 {
+    if local.mode.get() & mode::SCOPED != 0 {
+        return slots::carried_around(handle, rules.generation);
+    }
+    let version = slots::carried_version();
+    let last = local.around.get();
+    if last.handle == handle && last.version == version {
+        return last.directives;
+    }
+    let directives = slots::carried_around(handle, rules.generation);
+    local.around.set(Around { handle, version, directives });
+    directives
+}
+
 /// Lets `visit` hold a record's fields; returns what it carries.
 fn held(
     local: &Local,
@@ -68,13 +83,27 @@ fn held(
 }
 
 /// Is a record wanted, as far as one can tell without its fields?
-#[inline(never)]
+#[inline]
 pub(super) fn is_wanted(local: &Local, callsite: &Callsite) -> bool {
+    let last = local.around.get();
+    let is_last = last.handle == local.current.get().handle
+        && last.version == slots::carried_version()
+        && local.mode.get() & mode::SCOPED == 0;
+    let verdict = callsite.verdict();
+    if is_last && last.directives == 0 && verdict.candidates == 0 {
+        // As mostly: no directive of spans applies here.
+        return verdict.static_sinks != 0;
+    }
+    is_wanted_here(local, callsite)
+}
+
+#[inline(never)]
+fn is_wanted_here(local: &Local, callsite: &Callsite) -> bool {
     with_rules(local, callsite, |rules, verdict| {
         if verdict.candidates != 0 {
             return true;
         }
-        let around = slots::carried_around(local.current.get().handle, rules.generation);
+        let around = around(local, local.current.get().handle, rules);
         let (level, is_span) = (callsite.level(), callsite.is_span());
         rules.decide(level, verdict.static_sinks, around, 0, is_span) != 0
     })
@@ -90,7 +119,7 @@ pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_
     }
     let current = super::current_around(local, event);
     let decided = with_rules(local, callsite, |rules, verdict| {
-        let around = slots::carried_around(current.handle, rules.generation);
+        let around = around(local, current.handle, rules);
         let own = held(local, rules, verdict.candidates, None, |holder| event.record(holder));
         let level = callsite.level();
         let sinks = rules.decide(level, verdict.static_sinks, around, own.directives, false);
@@ -117,7 +146,7 @@ pub(crate) fn own_event(local: &Local, callsite: &Callsite, decision: Decision) 
             local.mode.set(local.mode.get() | mode::LATE);
             return verdict.decision;
         }
-        let around = slots::carried_around(local.current.get().handle, rules.generation);
+        let around = around(local, local.current.get().handle, rules);
         let level = callsite.level();
         let sinks = rules.decide(level, verdict.static_sinks, around, 0, false);
         Decision::of(verdict.decision.epoch(), sinks, level)
@@ -135,7 +164,7 @@ pub(super) fn emit_late(local: &Local, header: Header, write: &mut dyn FnMut(&mu
     let written = emit(local, &header, |writer| {
         write(writer);
         let decided = with_rules(local, callsite, |rules, verdict| {
-            let around = slots::carried_around(current.handle, rules.generation);
+            let around = around(local, current.handle, rules);
             let own = held(local, rules, verdict.candidates, None, |holder| {
                 writer.fields().for_each(|field| hold(holder, callsite, &field));
             });
@@ -202,7 +231,7 @@ pub(super) fn new_span(
     parent: Current,
 ) -> Option<NewSpan> {
     with_rules(local, callsite, |rules, verdict| {
-        let around = slots::carried_around(parent.handle, rules.generation);
+        let around = around(local, parent.handle, rules);
         let visit = |holder: &mut Holder<'_>| attributes.record(holder);
         let carried = held(local, rules, verdict.candidates, None, visit);
         let level = callsite.level();

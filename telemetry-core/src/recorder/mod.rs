@@ -78,6 +78,11 @@ pub(crate) fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
     local::with_any(is_wanted).unwrap_or(false)
 }
 
+/// The rules have changed: what threads remember of the spans around them holds no more.
+pub(crate) fn rules_changed() {
+    slots::change_carried_version();
+}
+
 /// The directives of these rules that the spans around this thread's next record carry.
 pub(crate) fn carried_around(rules: u16) -> u64 {
     let around = |local: &Local| slots::carried_around(local.current.get().handle, rules);
