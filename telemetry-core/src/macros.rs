@@ -6,6 +6,7 @@
 //! - Arguments are evaluated only if somebody wants the event.
 
 use crate::callsite::{Callsite, Description};
+use crate::ledger::Signal;
 use crate::level::Level;
 use crate::record::Writer;
 use crate::{local, recorder, router};
@@ -75,12 +76,15 @@ impl Site {
         if callsite.decision().sinks == 0 && !router::has_scopes() {
             return;
         }
-        local::with_any(|local| {
+        let heard = local::with_any(|local| {
             let decision = recorder::decision(local, callsite);
             if decision.sinks != 0 {
                 recorder::emit_event(local, callsite, decision, local.current.get(), write);
             }
         });
+        if heard.is_none() {
+            recorder::lost_without_local(callsite.decision(), Signal::Log);
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 use crate::batch::{Batch, Content};
 use crate::clock;
 use crate::diagnostics;
+use crate::error::discard_panic;
 use crate::export::{Ack, Context, Delivery, Exporter, Outcome, Signals};
 use crate::intake::Ledger;
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
@@ -429,7 +430,8 @@ impl Sink {
     fn guarded(&self, rest: &mut Rest, call: impl FnOnce()) {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(()) => rest.panics = if rest.is_on() { rest.panics } else { 0 },
-            Err(_) => {
+            Err(payload) => {
+                discard_panic(payload);
                 let rest = rest.begin();
                 let text = format!("exporter `{}` panicked and rests for {rest:?}", self.name);
                 diagnostics::report("exporter.panic", Level::Error, text);

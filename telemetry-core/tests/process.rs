@@ -18,7 +18,7 @@ use telemetry_core::batch::Batch;
 use telemetry_core::clock::ManualClock;
 use telemetry_core::context::TraceId;
 use telemetry_core::export::{Ack, Exporter, Outcome};
-use telemetry_core::ledger::{Report, Signal};
+use telemetry_core::ledger::{Cause, Report, Signal};
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};
 use telemetry_core::record::Value;
 use telemetry_core::testing::MemoryExporter;
@@ -118,6 +118,8 @@ fn scenario() {
         "destructors" => destructors(),
         "clock" => clock_jump(),
         "sampler" => sampler(),
+        "sampler_span" => sampler_span(),
+        "nested_destructors" => nested_destructors(),
         "throttled" => throttled(),
         "log" => log_bridge(),
         "log_panic" => log_panic(),
@@ -420,6 +422,54 @@ fn destructors() {
     assert_eq!(in_span, 100);
 }
 
+/// Logs and opens a span when it is formatted in a destructor.
+struct Nested;
+
+impl std::fmt::Debug for Nested {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        tracing::info!("nested");
+        log::info!("nested");
+        telemetry_core::event!(Info, "nested");
+        drop(tracing::info_span!("nested"));
+        f.write_str("nested")
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        tracing::info!(value = ?self, "outer");
+    }
+}
+
+thread_local! {
+    static NESTED: std::cell::RefCell<Option<Nested>> = const { std::cell::RefCell::new(None) };
+}
+
+fn nested_destructors() {
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    for _ in 0..50 {
+        // Destructors run last-registered first: ours is registered by the first record.
+        std::thread::spawn(|| {
+            NESTED.set(Some(Nested));
+            tracing::info!("alive");
+        })
+        .join()
+        .unwrap();
+    }
+    let report = pipeline.shutdown(LONG);
+    for (signal, delivered, reentrant) in [(Signal::Log, 100, 150), (Signal::Span, 0, 50)] {
+        let counts = report.exporter("lines").unwrap().counts(signal);
+        assert_eq!(counts.delivered, delivered, "{report}");
+        assert_eq!(counts.dropped_for(Cause::Reentrant), reentrant, "{report}");
+        assert_eq!(counts.emitted, delivered + reentrant, "{report}");
+    }
+}
+
+#[test]
+fn records_nested_in_those_of_destructors_are_counted() {
+    assert_done("nested_destructors");
+}
+
 #[test]
 fn thread_local_destructors_are_heard() {
     let text = assert_done("destructors");
@@ -504,6 +554,33 @@ fn sampler() {
     names.sort();
     assert_eq!(names, ["child", "kept", "panics"], "the decision travels from root to child");
     assert!(!asked.lock().unwrap().contains_key("child"), "asked at roots only");
+}
+
+/// Opens a span of its own, as an instrumented function that it calls would.
+struct Instrumented;
+
+impl Sampler for Instrumented {
+    fn sample(&self, _: TraceId, root: &Callsite) -> bool {
+        tracing::info_span!("of the sampler").in_scope(|| tracing::info!("asked"));
+        root.name() == "kept"
+    }
+}
+
+fn sampler_span() {
+    let memory = MemoryExporter::new("memory");
+    let sink = SinkBuilder::new(memory.clone());
+    let pipeline = Pipeline::builder().sink(sink).sampler(Instrumented).attach().unwrap();
+    drop(tracing::info_span!("kept"));
+    drop(tracing::info_span!("other"));
+    assert_delivered(&pipeline.shutdown(LONG));
+    let names: Vec<_> = memory.spans().iter().map(|span| span.name.clone()).collect();
+    assert_eq!(names, ["of the sampler", "kept", "of the sampler"]);
+    assert_eq!(memory.events().len(), 2);
+}
+
+#[test]
+fn sampler_that_opens_spans_is_not_asked_about_them() {
+    assert_done("sampler_span");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! - One unit is counted per finished span, at its close: delivered by the worker, or lost here.
 
 use super::slots::{self, Ended, Released, SpanFacts};
-use super::{decision, emit, emit_header, with_intake};
+use super::{decision, emit, emit_header, lost_without_local, with_intake};
 use crate::callsite::Callsite;
 use crate::clock;
 use crate::ledger::{Cause, Signal};
@@ -50,7 +50,10 @@ pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
 #[cold]
 #[inline(never)]
 fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
-    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or(slots::DISABLED)
+    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or_else(|| {
+        lost_without_local(callsite.decision(), Signal::Span);
+        slots::DISABLED
+    })
 }
 
 #[inline(always)]
