@@ -73,6 +73,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let _span = info_span!("order", order).entered();
         info!(items = order % 7, "placed");
     }
+    // A flush waits for what is tried again; a shutdown gives it one last attempt, at once.
+    telemetry.flush(Duration::from_secs(10))?;
     let report = telemetry.shutdown();
 
     println!("{report}");

@@ -1,1 +1,10 @@
 //! Runnable programs for `telemetry-toolkit`: see the folders beside `src`.
+
+/// Lets the tests compile and run what the documents show.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../docs/exporters.md")]
+    mod exporters {}
+}

@@ -8,7 +8,6 @@
 use std::fmt;
 
 /// What went wrong while building, attaching, flushing or reading a setting.
-#[derive(Debug)]
 pub struct Error {
     kind: Kind,
     text: String,
@@ -74,6 +73,19 @@ impl Error {
     /// Does a process-wide global belong to another library?
     pub fn is_foreign(&self) -> bool {
         self.kind == Kind::Foreign
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The text with its sources: it is what a `main` that returns the error prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
     }
 }
 

@@ -68,7 +68,8 @@ struct Queue {
     flushes: Vec<(u64, Arc<Ticket>)>,
     progressed_at: Instant,
     stalled: bool,
-    hurried: bool,
+    /// When the shutdown ends; a retry that would come later is not waited for.
+    ends_at: Option<Instant>,
     ended: bool,
 }
 
@@ -118,7 +119,7 @@ impl Sink {
             flushes: Vec::new(),
             progressed_at: clock::now(),
             stalled: false,
-            hurried: false,
+            ends_at: None,
             ended: false,
         };
         Arc::new(Self {
@@ -242,18 +243,19 @@ impl Sink {
         let mut queue = self.queue();
         queue.open.remove(&parcel.sequence);
         let now = clock::now();
-        queue.progressed_at = now;
         if let Outcome::RetryAfter(delay) = outcome
+            && let Some(due) = now.checked_add(*delay)
             && !queue.ended
-            && !queue.hurried // the last attempt was this one
+            && queue.ends_at.is_none_or(|end| due < end)
             && now.saturating_duration_since(parcel.queued_at) < RETRY_MAX
         {
-            let item = self.item(parcel.clone(), &mut queue, now.checked_add(*delay));
+            let item = self.item(parcel.clone(), &mut queue, Some(due));
             queue.items.push_front(item);
             drop(queue);
             self.work.notify_one();
             return;
         }
+        queue.progressed_at = now;
         queue.bytes = queue.bytes.saturating_sub(parcel.bytes);
         self.ledger().settle(parcel.units, outcome);
         let passed = queue.passed_flushes();
@@ -267,9 +269,9 @@ impl Sink {
         self.mark(Work::Flush(ticket));
     }
 
-    /// Tells the runner to end; retries are not waited for any more.
+    /// Tells the runner to end; only retries that are due before the deadline are waited for.
     pub(crate) fn shutdown(&self, deadline: Instant) {
-        self.queue().hurried = true;
+        self.queue().ends_at = Some(deadline);
         self.mark(Work::Shutdown(deadline));
     }
 
@@ -321,9 +323,11 @@ impl Sink {
         let mut queue = self.queue();
         loop {
             let now = clock::now();
-            let due = |item: &Item| item.not_before.filter(|due| *due > now);
+            // What would be due after the end gets its last attempt now.
+            let in_time = |due: &Instant| queue.ends_at.is_none_or(|end| *due < end);
+            let due = |item: &Item| item.not_before.filter(|due| *due > now).filter(in_time);
             match queue.items.front().map(due) {
-                Some(Some(due)) if !queue.hurried => {
+                Some(Some(due)) => {
                     let left = due.saturating_duration_since(now);
                     queue = self
                         .work
@@ -333,7 +337,10 @@ impl Sink {
                 }
                 Some(_) => {
                     if let Some(item) = queue.items.pop_front() {
-                        queue.progressed_at = now;
+                        // An exporter that only tries again must not hold up the others.
+                        if item.not_before.is_none() {
+                            queue.progressed_at = now;
+                        }
                         return item;
                     }
                 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use telemetry_core::clock;
 use telemetry_core::pipeline::Pipeline;
-use tracing::event;
+use tracing::{Level, event};
 
 const FLUSH: Duration = Duration::from_millis(200);
 const FLUSH_ABORT: Duration = Duration::from_secs(2);
@@ -71,10 +71,10 @@ fn emit(panic: &PanicHookInfo<'_>) {
     match panic.location() {
         Some(place) => {
             let location = format_args!("{}:{}:{}", place.file(), place.line(), place.column());
-            event!(target: "panic", tracing::Level::ERROR, { %location, thread.name = thread }, "{message}");
+            event!(target: "panic", Level::ERROR, { %location, thread.name = thread }, "{message}");
         }
         None => {
-            event!(target: "panic", tracing::Level::ERROR, { thread.name = thread }, "{message}")
+            event!(target: "panic", Level::ERROR, { thread.name = thread }, "{message}")
         }
     }
 }

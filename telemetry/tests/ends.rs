@@ -1,5 +1,7 @@
 //! How a process ends: each test runs itself as a child that ends in its own way.
 
+#![expect(clippy::unwrap_used, reason = "a failed test may say so")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 use telemetry_toolkit::ConsoleExporter;

@@ -2,6 +2,8 @@
 //!
 //! One test, because the process has one.
 
+#![expect(clippy::unwrap_used, reason = "a failed test may say so")]
+
 use std::time::Duration;
 use telemetry_toolkit::ledger::Signal;
 use telemetry_toolkit::testing::MemoryExporter;
@@ -14,7 +16,8 @@ fn quiet(memory: &MemoryExporter) -> Builder {
 }
 
 fn builder_errors_fail_init() {
-    let cases: [(&str, fn(Builder) -> Builder); 8] = [
+    type Set = fn(Builder) -> Builder;
+    let cases: [(&str, Set); 8] = [
         ("inof", |builder| builder.filter("inof")),
         ("[span]", |builder| builder.json_filter("app[span]")),
         ("5ms", |builder| builder.poll_period(Duration::from_millis(5))),

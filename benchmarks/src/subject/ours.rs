@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use telemetry_core::event;
-use telemetry_core::filter::Filter;
-use telemetry_core::pipeline::{Pipeline, SinkBuilder};
-use telemetry_json::JsonExporter;
+use telemetry_toolkit::{ConsoleExporter, Telemetry, event};
 use tracing::info_span;
 
 use super::{Outcome, Purpose, Session, Setup, Subject, locked_version};
@@ -30,7 +27,7 @@ impl Subject for Ours {
     }
 
     fn version(&self) -> String {
-        locked_version("telemetry-core")
+        locked_version("telemetry-toolkit")
     }
 
     fn is_ours(&self) -> bool {
@@ -42,19 +39,28 @@ impl Subject for Ours {
     }
 
     fn install(&self, setup: &Setup) -> Result<Box<dyn Session>> {
-        let json = JsonExporter::builder().file(setup.json_file()).metrics(false).build()?;
-        let filter: Filter = FILTER.parse()?;
-        let mut builder = Pipeline::builder();
-        if setup.purpose != Purpose::OtlpLogs && setup.purpose != Purpose::OtlpSpans {
-            builder = builder.sink(SinkBuilder::new(json).filter(filter));
-        }
-        Ok(Box::new(Attached(builder.attach()?)))
+        let builder = telemetry_toolkit::builder().filter(FILTER).poller(false).metrics(false);
+        let telemetry = match setup.purpose {
+            Purpose::OtlpLogs | Purpose::OtlpSpans => {
+                builder.no_console().otlp_endpoint(setup.endpoint()?)
+            }
+            Purpose::Idle => {
+                let endpoint = setup.endpoint.clone();
+                let builder = builder.console(ConsoleExporter::builder().stderr().build()?);
+                let builder = builder.json_file(setup.json_file());
+                builder.otlp_endpoint(endpoint.unwrap_or_else(|| "http://127.0.0.1:9".to_owned()))
+            }
+            Purpose::CallSite | Purpose::File | Purpose::Memory => {
+                builder.no_console().json_file(setup.json_file())
+            }
+        };
+        Ok(Box::new(Installed(telemetry.init()?)))
     }
 }
 
-struct Attached(Pipeline);
+struct Installed(Telemetry);
 
-impl Session for Attached {
+impl Session for Installed {
     fn emit(&self, op: Op, ops: u64) {
         if op != Op::EventMacro {
             return tracing_emit(op, ops);
@@ -75,7 +81,7 @@ impl Session for Attached {
     }
 
     fn finish(self: Box<Self>) -> Outcome {
-        let report = self.0.shutdown(Duration::from_secs(60));
+        let report = self.0.shutdown_within(Duration::from_secs(60));
         Outcome { blocked_ms: Some(report.blocked.as_secs_f64() * 1e3) }
     }
 }

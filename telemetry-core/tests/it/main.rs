@@ -1,3 +1,4 @@
 //! Claims about the pipeline as its users see it.
 
+mod queue;
 mod spans;
