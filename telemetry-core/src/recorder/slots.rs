@@ -28,6 +28,7 @@ const LOST_CLOSE: u64 = 1 << 32;
 /// The handle of a span that nobody wants, and of one beyond the limit.
 pub(crate) const DISABLED: u64 = u64::MAX;
 
+#[derive(Debug)]
 #[repr(C, align(64))]
 struct Slot {
     /// Generation << 24 | references. 0 references: free, or being freed.
@@ -182,10 +183,38 @@ pub(crate) fn retain(handle: u64) -> bool {
 pub(crate) enum Released {
     /// Others hold the span open.
     Open,
-    /// It was the last one: the span is over. Has to be freed.
-    Last(SpanFacts),
+    /// It was the last one: the span is over, and its slot the caller's to free.
+    Last(Ended),
     /// The handle is stale or forged.
     Stale,
+}
+
+/// The slot of a span that is over, until it is freed.
+#[derive(Debug)]
+#[must_use = "a slot that is not freed is lost"]
+pub(crate) struct Ended {
+    slot: &'static Slot,
+    index: u32,
+}
+
+impl Ended {
+    #[inline(always)]
+    pub(crate) fn facts(&self) -> SpanFacts {
+        self.slot.facts()
+    }
+
+    /// Gives the slot back.
+    #[inline(always)]
+    pub(crate) fn free(self, free: &FreeSlots) {
+        self.slot.state.store(0, Ordering::Release);
+        free.put(self.index);
+    }
+
+    /// Leaves the slot to the worker, because the span's close record found no room.
+    #[cold]
+    pub(crate) fn leave_to_worker(self) {
+        self.slot.extra.fetch_or(LOST_CLOSE, Ordering::Release);
+    }
 }
 
 /// Gives up a reference.
@@ -193,7 +222,20 @@ pub(crate) enum Released {
 pub(crate) fn release(handle: u64) -> Released {
     let (generation, index) = split(handle);
     let Some(slot) = slot(index) else { return Released::Stale };
-    let mut state = slot.state.load(Ordering::Relaxed);
+    // Acquire: what other holders did before they let go is visible to the last one.
+    let state = slot.state.load(Ordering::Acquire);
+    if state == generation << REFS_BITS | 1 {
+        // The caller's reference is the only one, so nobody can take another: no need for a
+        // read-modify-write. (Whoever retains a forged handle just now finds it stale later.)
+        slot.state.store(generation << REFS_BITS, Ordering::Relaxed);
+        return Released::Last(Ended { slot, index });
+    }
+    release_shared(slot, index, state, generation)
+}
+
+#[cold]
+#[inline(never)]
+fn release_shared(slot: &'static Slot, index: u32, mut state: u64, generation: u64) -> Released {
     loop {
         let refs = state & REFS_MASK;
         if state >> REFS_BITS != generation || refs == 0 {
@@ -209,29 +251,10 @@ pub(crate) fn release(handle: u64) -> Released {
             Ordering::AcqRel,
             Ordering::Relaxed,
         ) {
-            Ok(_) if refs == 1 => return Released::Last(slot.facts()),
+            Ok(_) if refs == 1 => return Released::Last(Ended { slot, index }),
             Ok(_) => return Released::Open,
             Err(seen) => state = seen,
         }
-    }
-}
-
-/// Gives the slot of a span back whose last reference is gone.
-#[inline(always)]
-pub(crate) fn free(free: &FreeSlots, handle: u64) {
-    let (_, index) = split(handle);
-    if let Some(slot) = slot(index) {
-        slot.state.store(0, Ordering::Release);
-        free.put(index);
-    }
-}
-
-/// Leaves the slot of a span that is over to the worker, because its close record found no room.
-#[cold]
-pub(crate) fn leave_to_worker(handle: u64) {
-    let (_, index) = split(handle);
-    if let Some(slot) = slot(index) {
-        slot.extra.fetch_or(LOST_CLOSE, Ordering::Release);
     }
 }
 
@@ -455,6 +478,11 @@ mod tests {
         }
     }
 
+    fn end(free_slots: &FreeSlots, handle: u64) {
+        let Released::Last(last) = release(handle) else { panic!("not the last") };
+        last.free(free_slots);
+    }
+
     #[test]
     fn slot_is_64_bytes() {
         assert_eq!(size_of::<Slot>(), 64);
@@ -468,8 +496,8 @@ mod tests {
         assert!(retain(handle));
         assert!(matches!(release(handle), Released::Open));
         let Released::Last(last) = release(handle) else { panic!("not the last") };
-        assert_eq!(last, facts(5));
-        free(&free_slots, handle);
+        assert_eq!(last.facts(), facts(5));
+        last.free(&free_slots);
         assert_eq!(read(handle), None);
         assert!(!retain(handle));
         assert!(matches!(release(handle), Released::Stale));
@@ -479,15 +507,13 @@ mod tests {
     fn stale_handle_does_not_match_the_slots_next_span() {
         let free_slots = FreeSlots::new();
         let stale = open(&free_slots, 81, &facts(1));
-        assert!(matches!(release(stale), Released::Last(_)));
-        free(&free_slots, stale);
+        end(&free_slots, stale);
         let next = open(&free_slots, 82, &facts(2));
         assert_eq!(split(stale).1, split(next).1, "the slot is used again");
         assert_eq!(read(stale), None);
         assert!(matches!(release(stale), Released::Stale));
         assert_eq!(read(next), Some(facts(2)));
-        assert!(matches!(release(next), Released::Last(_)));
-        free(&free_slots, next);
+        end(&free_slots, next);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! - Closing a long chain of spans is a loop, not a recursion.
 //! - One unit is counted per finished span, at its close: delivered by the worker, or lost here.
 
-use super::slots::{self, Released, SpanFacts};
+use super::slots::{self, Ended, Released, SpanFacts};
 use super::{decision, emit, emit_header, with_intake};
 use crate::callsite::Callsite;
 use crate::clock;
@@ -265,10 +265,10 @@ fn close_in(local: &Local, handle: u64) -> bool {
             stale(local, handle);
             false
         }
-        Released::Last(facts) => {
-            finish(local, handle, &facts);
-            if facts.parent != 0 {
-                release_parents(local, facts.parent);
+        Released::Last(ended) => {
+            let parent = finish(local, ended);
+            if parent != 0 {
+                release_parents(local, parent);
             }
             true
         }
@@ -280,26 +280,29 @@ fn close_in(local: &Local, handle: u64) -> bool {
 fn release_parents(local: &Local, parent: u64) {
     let mut next = parent;
     while next != 0 {
-        let Released::Last(facts) = slots::release(next) else { return };
-        finish(local, next, &facts);
-        next = facts.parent;
+        let Released::Last(ended) = slots::release(next) else { return };
+        next = finish(local, ended);
     }
 }
 
+/// Writes the close of a span that is over; returns the parent whose reference it held.
 #[inline(always)]
-fn finish(local: &Local, handle: u64, facts: &SpanFacts) {
-    let header = header(Kind::SpanClose, facts, clock::ticks());
+fn finish(local: &Local, ended: Ended) -> u64 {
+    let facts = ended.facts();
+    let header = header(Kind::SpanClose, &facts, clock::ticks());
     match emit_header(local, &header) {
-        Ok(()) => slots::free(&local.free_slots, handle),
-        Err(cause) => lost_close(local, handle, *facts, cause),
+        Ok(()) => ended.free(&local.free_slots),
+        Err(cause) => lost_close(local, ended, cause),
     }
+    facts.parent
 }
 
 /// A close that found no room: counted here; the worker forgets the span when it finds the slot.
 #[cold]
 #[inline(never)]
-fn lost_close(local: &Local, handle: u64, facts: SpanFacts, cause: Cause) {
-    slots::leave_to_worker(handle);
+fn lost_close(local: &Local, ended: Ended, cause: Cause) {
+    let facts = ended.facts();
+    ended.leave_to_worker();
     with_intake(local, |intake| {
         if router::is_exported(facts.flags) {
             intake.lost(facts.epoch, facts.sinks, Signal::Span, cause);
