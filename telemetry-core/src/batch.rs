@@ -81,6 +81,7 @@ impl Content {
 #[derive(Debug)]
 pub(crate) struct Builder {
     content: Content,
+    bytes_max: usize,
 }
 
 impl Builder {
@@ -91,6 +92,7 @@ impl Builder {
 
     pub(crate) fn new(sinks: usize, anchor: Anchor) -> Self {
         Self {
+            bytes_max: Self::BYTES_MAX,
             content: Content {
                 bytes: Vec::new(),
                 records: Vec::new(),
@@ -101,8 +103,14 @@ impl Builder {
         }
     }
 
+    /// The batch with a smaller limit, for queues that could not hold several of the usual size.
+    pub(crate) fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes.min(Self::BYTES_MAX);
+        self
+    }
+
     pub(crate) fn is_full(&self) -> bool {
-        self.content.bytes.len() >= Self::BYTES_MAX
+        self.content.bytes.len() >= self.bytes_max
             || self.content.records.len() >= Self::RECORDS_MAX
     }
 

@@ -18,7 +18,7 @@ use crate::level::Level;
 use crate::local;
 use crate::metric::{self, Registry};
 use crate::resource::Resource;
-use crate::router::{self, Plan, Sampler, Scope};
+use crate::router::{self, Plan, Reservation, Sampler, Scope};
 pub use crate::runner::OnFull;
 use crate::runner::Sink;
 use crate::worker::flush::{Passed, Ticket};
@@ -252,13 +252,12 @@ impl Builder {
         if self.tracing {
             router::install()?;
         }
-        if router::is_attached() {
-            return Err(Error::already_attached());
-        }
+        let reservation = Reservation::take()?;
         let log = self.log;
         let sampler = self.sampler.clone();
         let intake = Arc::clone(Intake::global());
-        let (pipeline, plan) = self.start(intake, true)?;
+        let (mut pipeline, plan) = self.start(intake, Some(reservation))?;
+        pipeline.attached = true;
         // From here on the drop of `pipeline` cleans up.
         router::attach(&plan)?;
         router::set_sampler(sampler);
@@ -278,7 +277,7 @@ impl Builder {
         self.check()?;
         router::install()?;
         let intake = Arc::new(Intake::new());
-        let (mut pipeline, plan) = self.start(Arc::clone(&intake), false)?;
+        let (mut pipeline, plan) = self.start(Arc::clone(&intake), None)?;
         let scope = Arc::new(Scope { plan, intake });
         router::add_scope(&scope);
         pipeline.scope = Some(Arc::clone(&scope));
@@ -288,7 +287,7 @@ impl Builder {
     fn start(
         self,
         intake: Arc<Intake>,
-        takes_diagnostics: bool,
+        reservation: Option<Reservation>,
     ) -> Result<(Pipeline, Arc<Plan>), Error> {
         let epoch = router::next_epoch();
         let ledger = Arc::new(self.ledger(epoch));
@@ -322,6 +321,7 @@ impl Builder {
             }),
             threads: Mutex::new(Vec::new()),
             scope: None,
+            attached: false,
         };
         for (sink, exporter) in sinks.iter().zip(exporters) {
             let (sink, context) = (Arc::clone(sink), context.clone());
@@ -341,9 +341,9 @@ impl Builder {
             commands,
             registry,
             metric_intervals,
-            takes_diagnostics,
+            takes_diagnostics: reservation.is_some(),
         };
-        let worker = worker::spawn(Worker::new(parts))
+        let worker = worker::spawn(Worker::new(parts), reservation)
             .map_err(|error| Error::resource("the worker's thread cannot be started", error))?;
         pipeline.add_thread(worker);
         Ok((pipeline, plan))
@@ -383,14 +383,12 @@ impl Shared {
 
     fn report(&self, timed_out: bool) -> Report {
         let oddities = &self.intake.oddities;
+        let is_ours = self.process_id == std::process::id();
         Report {
             exporters: self.sinks.iter().map(|sink| sink.ledger().read(&sink.name)).collect(),
-            buffered: if self.process_id == std::process::id() {
-                self.intake.buffered()
-            } else {
-                0
-            },
-            blocked: self.intake.blocked(),
+            // In a fork's child their locks may be held by a thread that is not there.
+            buffered: if is_ours { self.intake.buffered() } else { 0 },
+            blocked: if is_ours { self.intake.blocked() } else { Duration::ZERO },
             cut: oddities.cut.load(Ordering::Relaxed),
             stale_spans: oddities.stale_spans.load(Ordering::Relaxed),
             span_updates_lost: oddities.span_updates_lost.load(Ordering::Relaxed),
@@ -430,6 +428,7 @@ pub struct Pipeline {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     scope: Option<Arc<Scope>>,
+    attached: bool,
 }
 
 impl Pipeline {
@@ -495,7 +494,8 @@ impl Pipeline {
         }
         match &self.scope {
             Some(scope) => router::remove_scope(scope),
-            None => router::detach(),
+            None if self.attached => router::detach(),
+            None => {} // it did not come to be
         }
         let deadline = after(timeout);
         self.shared.commands.push(Command::Shutdown(deadline));
@@ -567,6 +567,15 @@ impl ScopedPipeline {
     /// As [`Pipeline::flush`].
     pub fn flush(&self, timeout: Duration) -> Result<Report, Error> {
         self.pipeline.flush(timeout)
+    }
+
+    /// As [`Pipeline::flush_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::flush_async`].
+    pub async fn flush_async(&self, timeout: Duration) -> Result<Report, Error> {
+        self.pipeline.flush_async(timeout).await
     }
 
     /// As [`Pipeline::report`].

@@ -119,9 +119,32 @@ pub(crate) fn install() -> Result<(), Error> {
     Ok(())
 }
 
-/// Is a pipeline attached?
-pub(crate) fn is_attached() -> bool {
-    plans().attached.is_some()
+static RESERVED: AtomicBool = AtomicBool::new(false);
+
+/// The right to attach a pipeline and to read the process's buffers; held from before the
+/// attachment until the worker has ended, so that two workers never read the same buffers.
+#[derive(Debug)]
+pub(crate) struct Reservation(());
+
+impl Reservation {
+    /// Takes the right.
+    ///
+    /// # Errors
+    ///
+    /// Another pipeline is attached, or is still shutting down.
+    pub(crate) fn take() -> Result<Self, Error> {
+        // Acquire: what the worker before has done is visible.
+        if RESERVED.swap(true, Ordering::Acquire) {
+            return Err(Error::already_attached());
+        }
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        RESERVED.store(false, Ordering::Release);
+    }
 }
 
 /// Makes `plan` the one that decides.

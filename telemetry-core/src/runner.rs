@@ -7,6 +7,8 @@
 //!   its queue is half empty.
 //! - Every delivery that was enqueued is settled exactly once: by its ack, by a panic, or by the
 //!   deadline of the shutdown.
+//! - A shutdown waits for no retry: each is tried once more. A runner that is still busy at the
+//!   deadline ends as soon as its exporter returns.
 //! - A panic of the exporter costs the batch it had; then it rests, 1 s at first, doubling up to
 //!   60 s, and what comes meanwhile is counted `quarantined`.
 
@@ -58,6 +60,13 @@ struct Item {
     not_before: Option<Instant>,
 }
 
+impl Item {
+    /// The end, for a runner whose shutdown was given up.
+    fn end(now: Instant) -> Self {
+        Self { sequence: u64::MAX, work: Work::Shutdown(now), delivery: None, not_before: None }
+    }
+}
+
 struct Queue {
     items: VecDeque<Item>,
     /// Of what is queued and under way.
@@ -79,7 +88,7 @@ pub(crate) struct Sink {
     pub(crate) index: usize,
     pub(crate) signals: Signals,
     on_full: OnFull,
-    capacity_bytes: usize,
+    pub(crate) capacity_bytes: usize,
     ledger: Arc<Ledger>,
     queue: Mutex<Queue>,
     work: Condvar,
@@ -244,10 +253,7 @@ impl Sink {
         queue.open.remove(&parcel.sequence);
         let now = clock::now();
         if let Outcome::RetryAfter(delay) = outcome
-            && let Some(due) = now.checked_add(*delay)
-            && !queue.ended
-            && queue.ends_at.is_none_or(|end| due < end)
-            && now.saturating_duration_since(parcel.queued_at) < RETRY_MAX
+            && let Some(due) = queue.retry_at(parcel, now, *delay)
         {
             let item = self.item(parcel.clone(), &mut queue, Some(due));
             queue.items.push_front(item);
@@ -255,6 +261,7 @@ impl Sink {
             self.work.notify_one();
             return;
         }
+        // A retry is no progress: an exporter that does nothing else is stalled.
         queue.progressed_at = now;
         queue.bytes = queue.bytes.saturating_sub(parcel.bytes);
         self.ledger().settle(parcel.units, outcome);
@@ -313,6 +320,8 @@ impl Sink {
             queue.items.clear();
             std::mem::take(&mut queue.open)
         };
+        // A runner that was not done finds the end now, and drops its exporter.
+        self.work.notify_one();
         for delivery in left.into_values() {
             delivery.finish(Outcome::Rejected(Cause::ShutdownTimeout));
         }
@@ -323,6 +332,9 @@ impl Sink {
         let mut queue = self.queue();
         loop {
             let now = clock::now();
+            if queue.ended {
+                return Item::end(now);
+            }
             // What would be due after the end gets its last attempt now.
             let in_time = |due: &Instant| queue.ends_at.is_none_or(|end| *due < end);
             let due = |item: &Item| item.not_before.filter(|due| *due > now).filter(in_time);
@@ -335,7 +347,7 @@ impl Sink {
                         .unwrap_or_else(PoisonError::into_inner)
                         .0;
                 }
-                Some(_) => {
+                Some(None) => {
                     if let Some(item) = queue.items.pop_front() {
                         // An exporter that only tries again must not hold up the others.
                         if item.not_before.is_none() {
@@ -416,6 +428,14 @@ impl Sink {
 }
 
 impl Queue {
+    /// When a parcel may be tried again; `None` if it has been tried for long enough.
+    fn retry_at(&self, parcel: &Parcel, now: Instant, delay: Duration) -> Option<Instant> {
+        let tried = now.saturating_duration_since(parcel.queued_at);
+        let may_retry = !self.ended && tried < RETRY_MAX;
+        let due = now.checked_add(delay).filter(|_| may_retry)?;
+        self.ends_at.is_none_or(|end| due < end).then_some(due)
+    }
+
     /// Takes the flushes that nothing before them holds back any more.
     fn passed_flushes(&mut self) -> Vec<Arc<Ticket>> {
         let first_open = self.open.keys().next().copied().unwrap_or(u64::MAX);

@@ -7,7 +7,7 @@ use tracing::info_span;
 
 use super::{Outcome, Purpose, Session, Setup, Subject, locked_version};
 use crate::Result;
-use crate::workload::{FILTER, Op, USER, PEER, hot_loop, ratio, tracing_emit};
+use crate::workload::{FILTER, Op, PEER, USER, hot_loop, ratio, tracing_emit};
 
 /// The ways in that are measured apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use crate::local;
 use crate::record::Writer;
 use crate::{recorder, router};
 use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing_core::LevelFilter;
@@ -128,7 +129,10 @@ fn write(writer: &mut Writer<'_>, record: &log::Record<'_>) {
         Some(text) => writer.str(0, text),
         None => writer.format_args(0, *record.args()),
     }
-    let _ = record.key_values().visit(&mut KeyValues(writer));
+    // A source of key-values is the user's code: its panic must not reach the call site, nor leave
+    // the thread in the middle of a record.
+    let visit = AssertUnwindSafe(|| record.key_values().visit(&mut KeyValues(writer)));
+    let _ = catch_unwind(visit);
 }
 
 struct KeyValues<'w, 'a>(&'w mut Writer<'a>);

@@ -8,7 +8,7 @@
 use super::{Chunk, Pool};
 use crate::record::RawRecord;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Bug, Mutex, is_planted, lock};
 use std::ptr::NonNull;
 
 /// What producer and worker share of one buffer.
@@ -42,7 +42,9 @@ impl Shared {
 
     pub(super) fn close(&self) {
         // Release: whoever sees it sees all commits before it.
-        self.closed.store(true, Ordering::Release);
+        let ordering =
+            if is_planted(Bug::UnorderedClose) { Ordering::Relaxed } else { Ordering::Release };
+        self.closed.store(true, ordering);
     }
 
     /// Is the producer gone? What it committed before is visible to whoever sees `true`.
@@ -97,8 +99,11 @@ impl Consumer {
             // SAFETY: the chunk is freed by this consumer only.
             let header = unsafe { chunk.as_ref() };
             // Acquire, and before `committed`: a sealed chunk's `committed` is final.
-            let next = NonNull::new(header.next.load(Ordering::Acquire));
+            let mut next = NonNull::new(header.next.load(Ordering::Acquire));
             self.limit = header.committed().bytes as usize;
+            if is_planted(Bug::NextSeenLate) {
+                next = NonNull::new(header.next.load(Ordering::Acquire));
+            }
             if self.read < self.limit {
                 return true;
             }

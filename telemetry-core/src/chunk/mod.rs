@@ -32,6 +32,7 @@ pub(crate) use pool::{Pool, Size};
 pub(crate) use producer::{Producer, Refill};
 
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{Bug, is_planted};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
@@ -114,7 +115,9 @@ impl Chunk {
     #[inline(always)]
     fn commit(&self, word: u64) {
         // Release: the record's bytes are visible to whoever sees the new position.
-        self.committed.store(word, Ordering::Release);
+        let ordering =
+            if is_planted(Bug::UnorderedCommit) { Ordering::Relaxed } else { Ordering::Release };
+        self.committed.store(word, ordering);
     }
 
     fn committed(&self) -> Committed {

@@ -7,7 +7,7 @@
 //! - At most [`KEPT_BYTES`] of free chunks are kept, the rest goes back to the allocator.
 
 use super::Chunk;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 use std::ptr::NonNull;
 
@@ -55,8 +55,6 @@ unsafe impl Send for Free {}
 pub(crate) struct Pool {
     budget: AtomicUsize,
     outstanding: AtomicUsize,
-    /// Grows with every chunk that is read to its end: how waiting producers see movement.
-    released: AtomicU64,
     free: Mutex<Free>,
 }
 
@@ -65,7 +63,6 @@ impl Pool {
         Self {
             budget: AtomicUsize::new(budget_bytes),
             outstanding: AtomicUsize::new(0),
-            released: AtomicU64::new(0),
             free: Mutex::new(Free { small: Vec::new(), large: Vec::new() }),
         }
     }
@@ -95,11 +92,6 @@ impl Pool {
         self.outstanding() <= self.budget.load(Ordering::Relaxed) / 2
     }
 
-    /// How often memory came back.
-    pub(crate) fn released(&self) -> u64 {
-        self.released.load(Ordering::Relaxed)
-    }
-
     /// A chunk to write into; `None` when the allocator has nothing left.
     pub(crate) fn take(&self, size: Size) -> Option<NonNull<Chunk>> {
         let free = {
@@ -123,7 +115,6 @@ impl Pool {
         // SAFETY: as above.
         unsafe { self.release(chunk) };
         self.outstanding.fetch_sub(bytes, Ordering::Relaxed);
-        self.released.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes back a chunk that was never charged.

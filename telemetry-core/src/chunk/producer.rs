@@ -8,8 +8,8 @@
 
 use super::{Chunk, ONE_RECORD, Pool, Shared, Size};
 use crate::record::{HEADER_BYTES, Header, Room, Writer};
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Bug, is_planted};
 use std::cell::Cell;
 use std::ptr::NonNull;
 
@@ -171,6 +171,11 @@ impl Producer {
 
     fn link(&self, current: &Chunk, mut next: NonNull<Chunk>) {
         let first_record = current.first_record + (self.committed.get() >> 32);
+        if is_planted(Bug::LinkedTooEarly) {
+            // Twice: loom switches threads before an access that others depend on.
+            current.next.store(next.as_ptr(), Ordering::Release);
+            current.next.store(next.as_ptr(), Ordering::Release);
+        }
         // SAFETY: nobody knows the new chunk yet.
         let data_bytes = unsafe {
             next.as_mut().first_record = first_record;

@@ -106,6 +106,8 @@ pub(crate) struct Intake {
     in_async_ns: AtomicU64,
     blocked_ns: AtomicU64,
     waiting: AtomicUsize,
+    /// Records that the worker has read: how waiting call sites see it move.
+    read: AtomicU64,
     room: (Mutex<()>, Condvar),
     ledger: AtomicPtr<Ledger>,
     /// Every ledger that `ledger` ever pointed to: a call site may still count in an old one.
@@ -129,6 +131,7 @@ impl Intake {
             in_async_ns: AtomicU64::new(waits.in_async.as_nanos() as u64),
             blocked_ns: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
+            read: AtomicU64::new(0),
             room: (Mutex::new(()), Condvar::new()),
             ledger: AtomicPtr::new(std::ptr::null_mut()),
             ledgers: Mutex::new(Vec::new()),
@@ -178,7 +181,8 @@ impl Intake {
     pub(crate) fn producer(self: &Arc<Self>) -> Option<Producer> {
         // `thread::current` would allocate a handle in a thread that is being torn down.
         let name = std::thread::current().name().map(str::to_owned);
-        let producer = Producer::new(Arc::clone(&self.pool), Arc::clone(self) as Arc<dyn Refill>, name)?;
+        let producer =
+            Producer::new(Arc::clone(&self.pool), Arc::clone(self) as Arc<dyn Refill>, name)?;
         lock(&self.buffers).push(Arc::clone(producer.shared()));
         self.version.fetch_add(1, Ordering::Release);
         Some(producer)
@@ -223,7 +227,9 @@ impl Intake {
     }
 
     /// Lets waiting threads look again; the worker calls it after each round.
-    pub(crate) fn announce_room(&self) {
+    pub(crate) fn announce_room(&self, records_read: usize) {
+        // Relaxed: a count without data behind it.
+        self.read.fetch_add(records_read as u64, Ordering::Relaxed);
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.room.1.notify_all();
         }
@@ -236,7 +242,7 @@ impl Intake {
     }
 
     fn wait_while_it_moves(&self, pool: &Pool, size: Size, patience: Duration) -> bool {
-        let mut released = pool.released();
+        let mut read = self.read.load(Ordering::Relaxed);
         let mut moved_at = clock::now();
         loop {
             self.waker.wake();
@@ -246,8 +252,9 @@ impl Intake {
             if pool.charge(size) {
                 return true;
             }
-            if pool.released() != released {
-                released = pool.released();
+            let now_read = self.read.load(Ordering::Relaxed);
+            if now_read != read {
+                read = now_read;
                 moved_at = clock::now();
             } else if clock::now().saturating_duration_since(moved_at) >= patience {
                 return false;

@@ -130,9 +130,9 @@ proptest! {
             bytes[4] = kind;
             bytes[5] = 0;
         }
-        for at in HEADER_BYTES..bytes.len() {
-            if matches!(bytes[at], value_type::STR | value_type::FORMATTED | 255) {
-                bytes[at] = 0;
+        for byte in bytes.iter_mut().skip(HEADER_BYTES) {
+            if matches!(*byte, value_type::STR | value_type::FORMATTED | 255) {
+                *byte = 0;
             }
         }
         if let Some(record) = RawRecord::first(&bytes) {
@@ -247,4 +247,32 @@ fn an_error_keeps_its_chain() {
         panic!("not an error")
     };
     assert_eq!(chain.collect::<Vec<_>>(), ["level 3", "level 2", "level 1", "level 0"]);
+}
+
+#[test]
+fn thousands_of_fields_are_kept_up_to_the_records_limit() {
+    let bytes = Writer::to_vec(&header(Kind::Event), |writer| {
+        for key in 0..300 {
+            writer.u64(key, u64::from(key));
+        }
+    });
+    let record = RawRecord::first(&bytes).expect("it is whole");
+    assert_eq!(record.flags() & flag::CUT, 0);
+    let keys: Vec<u16> = (record.fields())
+        .map(|field| match field.key {
+            RawKey::Index(index) => index,
+            RawKey::Inline(key) => panic!("{key} is not inline"),
+        })
+        .collect();
+    assert_eq!(keys, (0..300).collect::<Vec<_>>());
+
+    let bytes = Writer::to_vec(&header(Kind::Event), |writer| {
+        for key in 0..20_000 {
+            writer.u64(key, u64::from(key));
+        }
+    });
+    let record = RawRecord::first(&bytes).expect("it is whole");
+    assert!(bytes.len() <= RECORD_BYTES_MAX);
+    assert_ne!(record.flags() & flag::CUT, 0, "what is left out is marked");
+    assert_eq!(record.fields().count(), (RECORD_BYTES_MAX - HEADER_BYTES) / 12);
 }

@@ -362,7 +362,9 @@ impl<'a> Writer<'a> {
                 break;
             }
             cut |= self.error_text(error);
-            next = error.source();
+            // It is the user's code, as `Display` is.
+            let source = catch_unwind(AssertUnwindSafe(|| error.source()));
+            next = source.unwrap_or_default();
         }
         self.close_value(tag_at, value_at, cut);
     }

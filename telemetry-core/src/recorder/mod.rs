@@ -12,10 +12,7 @@ pub(crate) mod slots;
 mod span;
 mod subscriber;
 
-pub(crate) use span::{close, enter, exit, follows_from, new_span, record};
-
 use crate::callsite::{Callsite, Decision};
-use crate::chunk::Refill;
 use crate::clock;
 use crate::intake::Intake;
 use crate::ledger::{Cause, Signal};

@@ -331,8 +331,7 @@ impl FreeSlots {
     #[inline(never)]
     fn spill(&self, count: usize) {
         let from = self.count.get().saturating_sub(count);
-        let given: Vec<u32> =
-            self.indices[from..self.count.get()].iter().map(Cell::get).collect();
+        let given: Vec<u32> = self.indices[from..self.count.get()].iter().map(Cell::get).collect();
         store().put(&given);
         self.count.set(from);
     }

@@ -153,7 +153,10 @@ pub(crate) fn record(handle: u64, values: &Record<'_>) {
 
 /// Links a span to another one that it follows from.
 pub(crate) fn follows_from(handle: u64, other: u64) {
-    let Some(other) = slots::read(other) else { return };
+    let Some(other) = slots::read(other) else {
+        local::with(|local| stale(local, other));
+        return;
+    };
     update(handle, Kind::FollowsFrom, |writer| {
         writer.leading_u64(other.trace_high);
         writer.leading_u64(other.trace_low);

@@ -15,10 +15,11 @@ use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal};
 use crate::record::{Kind, RawRecord, flag};
 use crate::router;
+use crate::sync::MutexGuard;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 
 /// How many ids of lost spans are remembered, so that they hold nothing back again.
 const LOST_MAX: usize = 4096;
@@ -57,6 +58,25 @@ pub(super) struct Drain {
     pub(super) spans: Spans,
     lost: HashSet<u64>,
     lost_closes: u64,
+    swept: Option<Swept>,
+}
+
+/// Spans whose close records found no room. Their starts may still wait in a buffer: the spans end
+/// when everything committed before the sweep is read.
+#[derive(Debug)]
+struct Swept {
+    span_ids: Vec<u64>,
+    targets: Targets,
+}
+
+/// Positions to reach: per buffer, how many records it had committed.
+#[derive(Debug)]
+pub(super) struct Targets(Vec<(Arc<Shared>, u64)>);
+
+impl Targets {
+    pub(super) fn are_reached(&self) -> bool {
+        self.0.iter().all(|(shared, target)| shared.consumer().taken() >= *target)
+    }
 }
 
 impl Drain {
@@ -69,22 +89,16 @@ impl Drain {
             spans: Spans::default(),
             lost: HashSet::new(),
             lost_closes: 0,
+            swept: None,
         }
     }
 
-    /// The positions that a flush has to reach: per buffer, how many records it has committed.
-    pub(super) fn targets(&mut self) -> Vec<(Arc<Shared>, u64)> {
+    /// The positions that a flush has to reach.
+    pub(super) fn targets(&mut self) -> Targets {
         self.refresh();
-        self.buffers
-            .iter()
-            .map(|buffer| (Arc::clone(&buffer.shared), buffer.shared.consumer().committed()))
-            .collect()
-    }
-
-    /// Is there nothing to read?
-    pub(super) fn is_empty(&mut self) -> bool {
-        self.refresh();
-        self.buffers.iter().all(|buffer| buffer.shared.consumer().peek().is_none())
+        let target =
+            |buffer: &Buffer| (Arc::clone(&buffer.shared), buffer.shared.consumer().committed());
+        Targets(self.buffers.iter().map(target).collect())
     }
 
     fn refresh(&mut self) {
@@ -141,7 +155,7 @@ impl Drain {
             self.intake.forget(&done);
         }
         self.sweep_lost_closes();
-        self.intake.announce_room();
+        self.intake.announce_room(round.records);
         round
     }
 
@@ -276,13 +290,17 @@ impl Drain {
 
     /// Forgets the spans whose close records found no room.
     fn sweep_lost_closes(&mut self) {
+        if let Some(swept) = self.swept.take_if(|swept| swept.targets.are_reached()) {
+            for span_id in swept.span_ids {
+                self.spans.end(span_id);
+            }
+        }
         let lost_closes = self.intake.oddities.lost_closes.load(Ordering::Acquire);
-        if lost_closes != self.lost_closes {
+        if self.swept.is_none() && lost_closes != self.lost_closes {
             self.lost_closes = lost_closes;
-            let spans = &mut self.spans;
-            crate::recorder::slots::sweep_lost(self.ledger.epoch, |span_id| {
-                spans.end(span_id);
-            });
+            let mut span_ids = Vec::new();
+            crate::recorder::slots::sweep_lost(self.ledger.epoch, |span_id| span_ids.push(span_id));
+            self.swept = Some(Swept { span_ids, targets: self.targets() });
         }
     }
 }

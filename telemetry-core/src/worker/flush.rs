@@ -43,6 +43,11 @@ impl Ticket {
         self.update(|state| state.remaining = state.remaining.saturating_sub(1));
     }
 
+    /// Has everybody passed?
+    pub(crate) fn is_passed(&self) -> bool {
+        self.state().remaining == 0
+    }
+
     /// The deadline is over: whoever waits gets the news.
     pub(crate) fn expire(&self) {
         self.update(|state| state.expired = true);

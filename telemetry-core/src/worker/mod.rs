@@ -19,6 +19,7 @@ use crate::clock::{self, Anchors};
 use crate::export::Signals;
 use crate::intake::{Intake, Ledger};
 use crate::metric::Registry;
+use crate::router::Reservation;
 use crate::runner::Sink;
 use drain::{Drain, Mode};
 use flush::Ticket;
@@ -42,17 +43,42 @@ pub(crate) enum Command {
     Shutdown(Instant),
 }
 
-/// Where commands wait for the worker.
-#[derive(Debug, Default)]
-pub(crate) struct Commands(Mutex<Vec<Command>>);
+/// Where commands wait for the worker; closed when it has ended.
+#[derive(Debug)]
+pub(crate) struct Commands(Mutex<Option<Vec<Command>>>);
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Vec::new())))
+    }
+}
 
 impl Commands {
+    /// Leaves a command for the worker; one that comes after its end is refused.
     pub(crate) fn push(&self, command: Command) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(commands) => commands.push(command),
+            None => command.refuse(),
+        }
     }
 
     fn take(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn close(&self) -> Vec<Command> {
+        let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.take().unwrap_or_default()
+    }
+}
+
+impl Command {
+    /// Tells whoever waits that nobody will do it.
+    fn refuse(self) {
+        if let Self::Flush(ticket) = self {
+            ticket.expire();
+        }
     }
 }
 
@@ -111,14 +137,13 @@ impl Worker {
     /// Runs until it is told to end.
     pub(crate) fn run(mut self) {
         crate::local::mark_own_thread();
-        self.parts.intake.waker.set_thread(Some(std::thread::current()));
+        self.parts.intake.waker.set_thread(Some(crate::sync::thread::current()));
         let mut idle_rounds = 0;
         loop {
-            for command in self.parts.commands.take() {
+            let mut commands = self.parts.commands.take().into_iter();
+            while let Some(command) = commands.next() {
                 if self.obey(command) == Next::End {
-                    self.parts.intake.waker.set_thread(None);
-                    self.tickets.iter().for_each(|ticket| ticket.expire());
-                    return;
+                    return self.end(commands);
                 }
             }
             let round = self.round(Mode::Deliver);
@@ -139,9 +164,20 @@ impl Worker {
         }
     }
 
+    /// Lets go of everybody who waits for this worker.
+    fn end(&self, commands: impl Iterator<Item = Command>) {
+        self.parts.intake.waker.set_thread(None);
+        commands.chain(self.parts.commands.close()).for_each(Command::refuse);
+        self.tickets.iter().for_each(|ticket| ticket.expire());
+    }
+
     /// Reads one batch and hands it out.
     fn round(&mut self, mode: Mode) -> drain::Round {
-        let mut builder = Builder::new(self.parts.sinks.len(), self.anchors.current());
+        // Several batches fit every queue, so that an exporter shows its progress by them.
+        let bytes_max =
+            self.parts.sinks.iter().map(|sink| sink.capacity_bytes / 8).min().unwrap_or(usize::MAX);
+        let mut builder =
+            Builder::new(self.parts.sinks.len(), self.anchors.current()).bytes_max(bytes_max);
         let round = self.drain.round(&mut builder, mode);
         if self.parts.takes_diagnostics {
             report::write_diagnostics(&mut builder, &self.parts.ledger);
@@ -160,15 +196,13 @@ impl Worker {
     }
 
     fn sleep(&self) {
-        let waker = &self.parts.intake.waker;
-        waker.prepare_to_sleep();
-        std::thread::park_timeout(INTERVAL);
         let has_records =
-            self.parts.intake.buffers().iter().any(|shared| shared.consumer().peek().is_some());
-        if waker.may_sleep() && !has_records {
-            std::thread::park_timeout(self.longest_sleep());
-        }
-        waker.awake();
+            || self.parts.intake.buffers().iter().any(|shared| shared.consumer().peek().is_some());
+        self.parts.intake.waker.sleep(
+            || std::thread::park_timeout(INTERVAL),
+            has_records,
+            || std::thread::park_timeout(self.longest_sleep()),
+        );
     }
 
     fn longest_sleep(&self) -> Duration {
@@ -189,7 +223,7 @@ impl Worker {
             if ticket.deadline <= now {
                 ticket.expire();
             }
-            ticket.deadline > now
+            ticket.deadline > now && !ticket.is_passed()
         });
         if self.snapshots_due.iter().flatten().any(|due| *due <= now) {
             self.snapshot(|due| due.is_some_and(|due| due <= now), now);
@@ -240,9 +274,7 @@ impl Worker {
     /// counted in `after_deadline`'s mode `Count`.
     fn drain_to_now(&mut self, deadline: Instant, after_deadline: Mode) {
         let targets = self.drain.targets();
-        let is_behind =
-            || targets.iter().any(|(shared, target)| shared.consumer().taken() < *target);
-        while is_behind() {
+        while !targets.are_reached() {
             let mode = if clock::now() < deadline { Mode::Deliver } else { after_deadline };
             if mode == Mode::Deliver && clock::now() >= deadline {
                 return;
@@ -252,7 +284,13 @@ impl Worker {
     }
 }
 
-/// Starts a worker's thread.
-pub(crate) fn spawn(worker: Worker) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("telemetry-worker".to_owned()).spawn(|| worker.run())
+/// Starts a worker's thread; the reservation ends with it.
+pub(crate) fn spawn(
+    worker: Worker,
+    reservation: Option<Reservation>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("telemetry-worker".to_owned()).spawn(|| {
+        let _reservation = reservation;
+        worker.run();
+    })
 }

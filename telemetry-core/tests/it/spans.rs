@@ -39,3 +39,116 @@ fn event_carries_the_spans_around_it_with_their_fields() {
     assert_eq!(spans[0].spans[0].parent_id, spans[1].span_id);
     assert_eq!(spans[0].trace_id, events[0].trace_id);
 }
+
+/// A pipeline of its own, and what it delivered once `emit` has run.
+fn captured(emit: impl FnOnce()) -> (MemoryExporter, telemetry_core::ledger::Report) {
+    let (pipeline, memory) = pipeline();
+    pipeline.run(emit);
+    let report = crate::support::shut_down(pipeline);
+    assert_eq!(report.lost(), 0, "{report}");
+    (memory, report)
+}
+
+#[test]
+fn parents_are_contextual_explicit_or_none() {
+    let (memory, _) = captured(|| {
+        let outer = tracing::info_span!("outer");
+        let other = tracing::info_span!("other");
+        let _outer = outer.enter();
+        drop(tracing::info_span!("contextual"));
+        drop(tracing::info_span!(parent: &other, "explicit"));
+        drop(tracing::info_span!(parent: None, "root"));
+        tracing::info!(parent: &other, "in other");
+        tracing::info!(parent: None, "in none");
+    });
+    let spans = memory.spans();
+    let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    let parent = |name: &str| find(name).spans[0].parent_id;
+    assert_eq!(parent("contextual"), find("outer").span_id);
+    assert_eq!(parent("explicit"), find("other").span_id);
+    assert_eq!(parent("root"), None);
+    assert_eq!(find("contextual").trace_id, find("outer").trace_id);
+    assert_eq!(find("explicit").trace_id, find("other").trace_id);
+    let traces = ["outer", "other", "root"].map(|name| find(name).trace_id.unwrap());
+    assert!(traces[0] != traces[1] && traces[1] != traces[2]);
+    let events = memory.events();
+    assert_eq!(events[0].span_id, find("other").span_id);
+    assert_eq!((events[1].span_id, events[1].trace_id), (None, None));
+}
+
+#[test]
+fn follows_from_is_a_link() {
+    let (memory, report) = captured(|| {
+        let cause = tracing::info_span!("cause");
+        let effect = tracing::info_span!(parent: None, "effect");
+        effect.follows_from(&cause);
+        effect.follows_from(tracing::Id::from_u64(0xBAD));
+    });
+    let spans = memory.spans();
+    let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    let cause = find("cause");
+    let links = &find("effect").spans[0].links;
+    assert_eq!(links, &[(cause.trace_id.unwrap(), cause.span_id.unwrap())]);
+    assert_eq!(report.stale_spans, 1, "a link to a forged id is counted");
+}
+
+#[test]
+fn parent_stays_open_until_its_children_close() {
+    let (memory, _) = captured(|| {
+        let parent = tracing::info_span!("parent");
+        let child = tracing::info_span!(parent: &parent, "child");
+        drop(parent);
+        child.in_scope(|| tracing::info!("still inside"));
+        drop(child);
+    });
+    let names: Vec<_> = memory.spans().iter().map(|span| span.name.clone()).collect();
+    assert_eq!(names, ["child", "parent"]);
+    let around: Vec<_> = memory.events()[0].spans.iter().map(|span| span.name.clone()).collect();
+    assert_eq!(around, ["child", "parent"]);
+}
+
+#[test]
+fn spans_left_out_of_order_leave_the_others_current() {
+    let (memory, _) = captured(|| {
+        let (a, b) = (tracing::info_span!("a"), tracing::info_span!("b"));
+        let (in_a, in_b) = (a.enter(), b.enter());
+        drop(in_a);
+        tracing::info!("in b");
+        drop(in_b);
+        tracing::info!("in none");
+        let (in_a, again) = (a.enter(), a.enter());
+        drop(in_a);
+        tracing::info!("in a still");
+        drop(again);
+    });
+    let events = memory.events();
+    let innermost: Vec<_> =
+        events.iter().map(|event| event.spans.first().map(|span| span.name.as_str())).collect();
+    assert_eq!(innermost, [Some("b"), None, Some("a")]);
+}
+
+#[test]
+fn stale_and_forged_ids_are_ignored_and_counted() {
+    let (memory, report) = captured(|| {
+        let stale = {
+            let span = tracing::info_span!("gone");
+            span.id().unwrap()
+        };
+        drop(tracing::info_span!("another"));
+        let forged = tracing::Id::from_u64(0x0123_4567_89AB_CDEF);
+        tracing::dispatcher::get_default(|dispatch| {
+            for id in [&stale, &forged] {
+                dispatch.enter(id);
+                tracing::info!("entered nothing");
+                dispatch.exit(id);
+                let _ = dispatch.clone_span(id);
+                assert!(!dispatch.try_close(id.clone()));
+            }
+        });
+        drop(tracing::info_span!(parent: forged, "child of nothing"));
+        tracing::info!(parent: stale, "event in nothing");
+    });
+    assert_eq!((memory.spans().len(), memory.events().len()), (3, 3));
+    assert!(memory.events().iter().all(|event| event.span_id.is_none()));
+    assert!(report.stale_spans >= 5, "{}", report.stale_spans);
+}

@@ -1,0 +1,573 @@
+//! Claims that need a process of their own: the attached pipeline, ways out of a process, forks.
+//!
+//! Each test runs this binary again with one scenario, and looks at what that left behind.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use telemetry_core::batch::Batch;
+use telemetry_core::clock::ManualClock;
+use telemetry_core::context::TraceId;
+use telemetry_core::export::{Ack, Exporter, Outcome};
+use telemetry_core::ledger::{Report, Signal};
+use telemetry_core::pipeline::{Pipeline, SinkBuilder};
+use telemetry_core::record::Value;
+use telemetry_core::testing::MemoryExporter;
+use telemetry_core::{Level, Sampler, callsite::Callsite, filter::Filter};
+
+const SCENARIO: &str = "TELEMETRY_TEST_SCENARIO";
+const LONG: Duration = Duration::from_secs(20);
+
+/// Runs a scenario in a child, and returns what it wrote into its file and how it ended.
+fn run(scenario: &str) -> (String, ExitStatus) {
+    let path = std::env::temp_dir().join(format!("{scenario}-{}.txt", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "scenario", "--nocapture", "--test-threads=1"])
+        .env(SCENARIO, scenario)
+        .env("TELEMETRY_TEST_FILE", &path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = telemetry_core::clock::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if telemetry_core::clock::now() > deadline {
+            let _ = child.kill();
+            panic!("{scenario} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let _ = std::fs::remove_file(&path);
+    (text, status)
+}
+
+/// Writes each event's message into the scenario's file, one a line, with one write.
+struct Lines {
+    name: &'static str,
+    delay: Duration,
+}
+
+fn write_line(line: &str) {
+    let path = std::env::var_os("TELEMETRY_TEST_FILE").unwrap();
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+impl Exporter for Lines {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn export(&mut self, batch: Batch, ack: Ack) {
+        std::thread::sleep(self.delay);
+        let mut lines = String::new();
+        for record in batch.records() {
+            if let Some(Value::Str(text) | Value::Formatted(text)) = record.message() {
+                lines.push_str(text);
+                lines.push('\n');
+            }
+        }
+        write_line(lines.trim_end());
+        ack.finish(Outcome::Delivered);
+    }
+}
+
+fn lines() -> SinkBuilder {
+    SinkBuilder::new(Lines { name: "lines", delay: Duration::ZERO })
+}
+
+fn count(text: &str, line: &str) -> usize {
+    text.lines().filter(|other| *other == line).count()
+}
+
+fn assert_delivered(report: &Report) {
+    assert!(report.is_balanced() && report.is_complete(), "{report}");
+}
+
+/// The child's side; does nothing when it runs as an ordinary test.
+#[test]
+fn scenario() {
+    let Ok(scenario) = std::env::var(SCENARIO) else { return };
+    match scenario.as_str() {
+        "exit" => exit(),
+        "panic" => panic_in_main(),
+        "fork" => fork(),
+        "attach_twice" => attach_twice(),
+        "attach_again" => attach_again(),
+        "attach_during_shutdown" => attach_during_shutdown(),
+        "after_shutdown" => after_shutdown(),
+        "destructors" => destructors(),
+        "clock" => clock_jump(),
+        "sampler" => sampler(),
+        "log" => log_bridge(),
+        "log_panic" => log_panic(),
+        "end_and_flush" => end_and_flush(),
+        other => panic!("no scenario {other}"),
+    }
+    write_line("done");
+}
+
+fn assert_done(scenario: &str) -> String {
+    let (text, status) = run(scenario);
+    assert!(status.success() && count(&text, "done") == 1, "{scenario}: {status}\n{text}");
+    text
+}
+
+fn exit() {
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    telemetry_core::exit::flush_at_exit(&pipeline);
+    for n in 0..10_000 {
+        tracing::info!("event {n}");
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| tracing::info!("from a thread"));
+    });
+    std::process::exit(7);
+}
+
+#[test]
+fn process_exit_delivers_everything_and_keeps_its_code() {
+    let (text, status) = run("exit");
+    assert_eq!(status.code(), Some(7));
+    let mut expected: Vec<_> = (0..10_000).map(|n| format!("event {n}")).collect();
+    expected.push("from a thread".to_owned());
+    assert!(text.lines().eq(expected.iter()), "{} lines", text.lines().count());
+}
+
+fn panic_in_main() {
+    let _pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let _span = tracing::info_span!("around").entered();
+    tracing::info!("before the panic");
+    panic!("on purpose");
+}
+
+#[test]
+fn panic_delivers_what_was_emitted_before_it() {
+    let (text, status) = run("panic");
+    assert_eq!(status.code(), Some(101));
+    assert_eq!(text.trim(), "before the panic");
+}
+
+/// Forks while other threads emit; the child emits, drops spans and exits through `exit`.
+fn fork() {
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    telemetry_core::exit::flush_at_exit(&pipeline);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    tracing::info_span!("busy").in_scope(|| tracing::debug!("not wanted"));
+                    std::thread::spawn(|| tracing::info!("of a short thread")).join().unwrap();
+                }
+            });
+        }
+        for n in 0..30 {
+            let span = tracing::info_span!("forked");
+            let entered = span.enter();
+            tracing::info!("parent {n}");
+            // SAFETY: the child calls only what this test is about, and exits.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                for _ in 0..1_000 {
+                    tracing::info!("child");
+                    tracing::warn!("child, at a new callsite");
+                    tracing::error!("child");
+                }
+                tracing::info_span!("of the child").in_scope(|| tracing::info!("child"));
+                log::info!("child");
+                drop(entered);
+                drop(span);
+                assert!(pipeline.report().buffered == 0);
+                // SAFETY: runs the exit hooks, as a child that returns from `main` does.
+                unsafe { libc::exit(0) };
+            }
+            assert!(waits_for(child), "the child of round {n} hangs or failed");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_delivered(&pipeline.shutdown(LONG));
+}
+
+fn waits_for(child: libc::pid_t) -> bool {
+    let deadline = telemetry_core::clock::now() + Duration::from_secs(10);
+    let mut status = 0;
+    // SAFETY: `status` is ours; the child is not waited for elsewhere.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        if telemetry_core::clock::now() > deadline {
+            // SAFETY: ends a child of ours.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    status == 0
+}
+
+#[test]
+fn forks_child_neither_hangs_nor_delivers_again() {
+    let text = assert_done("fork");
+    for n in 0..30 {
+        assert_eq!(count(&text, &format!("parent {n}")), 1, "round {n}");
+    }
+    assert_eq!(count(&text, "child"), 0);
+}
+
+fn attach_twice() {
+    let first = Pipeline::builder().sink(lines()).attach().unwrap();
+    let error = Pipeline::builder().sink(lines()).attach().unwrap_err();
+    assert!(error.is_already_attached(), "{error}");
+    tracing::info!("still here");
+    assert_delivered(&first.shutdown(LONG));
+}
+
+#[test]
+fn second_attach_is_an_error_and_the_first_keeps_working() {
+    assert_eq!(count(&assert_done("attach_twice"), "still here"), 1);
+}
+
+fn attach_again() {
+    for n in 0..20 {
+        let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+        tracing::info!("round {n}");
+        std::thread::scope(|scope| {
+            scope.spawn(|| tracing::info!("thread of round {n}"));
+        });
+        assert_delivered(&pipeline.shutdown(LONG));
+    }
+}
+
+#[test]
+fn attach_after_shutdown_loses_nothing() {
+    let text = assert_done("attach_again");
+    for n in 0..20 {
+        assert_eq!(count(&text, &format!("round {n}")), 1);
+        assert_eq!(count(&text, &format!("thread of round {n}")), 1);
+    }
+}
+
+/// One thread shuts down while another attaches: neither pipeline loses what it took.
+fn attach_during_shutdown() {
+    for round in 0..10 {
+        let delay = Duration::from_millis(2);
+        let slow = SinkBuilder::new(Lines { name: "slow", delay }).queue_bytes(64 * 1024);
+        let old = Pipeline::builder().sink(slow).attach().unwrap();
+        for n in 0..5_000 {
+            tracing::info!("old {round}.{n}");
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let report = old.shutdown(LONG);
+                assert_delivered(&report);
+                let logs = report.exporter("slow").unwrap().counts(Signal::Log).clone();
+                assert_eq!(logs.delivered, 5_000, "{report}");
+            });
+            scope.spawn(move || {
+                let new = loop {
+                    match Pipeline::builder().sink(lines()).attach() {
+                        Ok(new) => break new,
+                        Err(error) => assert!(error.is_already_attached(), "{error}"),
+                    }
+                    std::thread::yield_now();
+                };
+                for n in 0..1_000 {
+                    tracing::info!("new {round}.{n}");
+                }
+                let report = new.shutdown(LONG);
+                assert_delivered(&report);
+                let logs = report.exporter("lines").unwrap().counts(Signal::Log).clone();
+                assert_eq!(logs.delivered, 1_000, "{report}");
+            });
+        });
+    }
+}
+
+#[test]
+fn attach_during_a_shutdown_waits_for_its_end() {
+    let text = assert_done("attach_during_shutdown");
+    assert_eq!(text.lines().filter(|line| line.starts_with("old")).count(), 50_000);
+    assert_eq!(text.lines().filter(|line| line.starts_with("new")).count(), 10_000);
+}
+
+fn after_shutdown() {
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let span = tracing::info_span!("outlives its pipeline");
+    tracing::info!("in time");
+    let began = telemetry_core::clock::now();
+    assert_delivered(&pipeline.end(LONG));
+    for _ in 0..1_000 {
+        span.in_scope(|| tracing::info!("too late"));
+        log::info!("too late");
+    }
+    drop(span);
+    let report = pipeline.end(LONG);
+    assert_eq!(report.exporter("lines").unwrap().counts(Signal::Log).emitted, 1, "{report}");
+    assert!(!pipeline.flush(LONG).unwrap().timed_out);
+    drop(pipeline);
+    assert!(telemetry_core::clock::now() - began < Duration::from_secs(10));
+    // The span is of the pipeline before; what the next one gets is its own.
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    tracing::info!("next");
+    assert_delivered(&pipeline.shutdown(LONG));
+}
+
+#[test]
+fn events_after_the_shutdown_are_ignored() {
+    let text = assert_done("after_shutdown");
+    assert_eq!(text, "in time\nnext\ndone\n");
+}
+
+/// Emits when its thread-local is destroyed.
+struct LastWords(&'static str);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        let span = tracing::info_span!("last");
+        let _entered = span.enter();
+        tracing::info!("{}", self.0);
+    }
+}
+
+thread_local! {
+    static LAST_WORDS: std::cell::RefCell<Option<LastWords>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+fn destructors() {
+    let memory = MemoryExporter::new("memory");
+    let pipeline =
+        Pipeline::builder().sink(lines()).sink(SinkBuilder::new(memory.clone())).attach().unwrap();
+    for _ in 0..50 {
+        // Destructors run last-registered first: ours is registered by the first record.
+        std::thread::spawn(|| {
+            LAST_WORDS.set(Some(LastWords("ours is gone")));
+            tracing::info!("alive");
+        })
+        .join()
+        .unwrap();
+        std::thread::spawn(|| {
+            tracing::info!("alive");
+            LAST_WORDS.set(Some(LastWords("ours is there")));
+        })
+        .join()
+        .unwrap();
+        std::thread::spawn(|| LAST_WORDS.set(Some(LastWords("ours never was")))).join().unwrap();
+    }
+    let report = pipeline.shutdown(LONG);
+    assert_delivered(&report);
+    assert_eq!(memory.spans().len(), 150);
+    // Calls after our thread-local's end share one state, which enters no spans.
+    let in_span = memory.events().iter().filter(|event| event.spans.len() == 1).count();
+    assert_eq!(in_span, 100);
+}
+
+#[test]
+fn thread_local_destructors_are_heard() {
+    let text = assert_done("destructors");
+    for line in ["ours is gone", "ours is there", "ours never was"] {
+        assert_eq!(count(&text, line), 50, "{line}");
+    }
+    assert_eq!(count(&text, "alive"), 100);
+}
+
+fn clock_jump() {
+    let clock = ManualClock::install(1_000_000_000_000);
+    let memory = MemoryExporter::new("memory");
+    let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
+    for jump in [5_000_000_000, 2_000_000_000_000, 1_000] {
+        let span = tracing::info_span!("over a jump");
+        pipeline.flush(LONG).unwrap();
+        clock.advance(Duration::from_millis(3));
+        clock.jump_to(jump);
+        span.in_scope(|| tracing::info!("inside"));
+        clock.advance(Duration::from_millis(4));
+        drop(span);
+        pipeline.flush(LONG).unwrap();
+    }
+    assert_delivered(&pipeline.shutdown(LONG));
+    let spans = memory.spans();
+    assert_eq!(spans.len(), 3);
+    for span in spans {
+        assert!(span.unix_ns >= span.spans[0].start_unix_ns, "{span:?}");
+        assert_eq!(span.duration_ns, 7_000_000, "{span:?}");
+    }
+}
+
+#[test]
+fn clock_that_jumps_leaves_durations_alone() {
+    assert_done("clock");
+}
+
+struct Everything(bool);
+
+impl Sampler for Everything {
+    fn sample(&self, _: TraceId, _: &Callsite) -> bool {
+        self.0
+    }
+}
+
+struct OnlyNamed(&'static str, Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Sampler for OnlyNamed {
+    fn sample(&self, _: TraceId, root: &Callsite) -> bool {
+        *self.1.lock().unwrap().entry(root.name().to_owned()).or_default() += 1;
+        assert_ne!(root.name(), "panics", "a sampler's panic stays there");
+        root.name() == self.0
+    }
+}
+
+fn sampler() {
+    for sampled in [true, false] {
+        let memory = MemoryExporter::new("memory");
+        let pipeline = Pipeline::builder()
+            .sink(SinkBuilder::new(memory.clone()))
+            .sampler(Everything(sampled))
+            .attach()
+            .unwrap();
+        tracing::info_span!("root").in_scope(|| tracing::info!("inside"));
+        assert_delivered(&pipeline.shutdown(LONG));
+        assert_eq!((memory.events().len(), memory.spans().len()), (1, usize::from(sampled)));
+        assert_eq!(memory.events()[0].spans.len(), 1, "its fields are there all the same");
+    }
+    let asked: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let memory = MemoryExporter::new("memory");
+    let pipeline = Pipeline::builder()
+        .sink(SinkBuilder::new(memory.clone()))
+        .sampler(OnlyNamed("kept", Arc::clone(&asked)))
+        .attach()
+        .unwrap();
+    tracing::info_span!("kept").in_scope(|| drop(tracing::info_span!("child")));
+    tracing::info_span!("other").in_scope(|| drop(tracing::info_span!("child")));
+    drop(tracing::info_span!("panics"));
+    let report = pipeline.shutdown(LONG);
+    assert_delivered(&report);
+    let mut names: Vec<_> = memory.spans().iter().map(|span| span.name.clone()).collect();
+    names.sort();
+    assert_eq!(names, ["child", "kept", "panics"], "the decision travels from root to child");
+    assert!(!asked.lock().unwrap().contains_key("child"), "asked at roots only");
+}
+
+#[test]
+fn sampler_decides_at_the_root_and_logs_are_kept() {
+    assert_done("sampler");
+}
+
+fn log_bridge() {
+    let memory = MemoryExporter::new("memory");
+    let sink = SinkBuilder::new(memory.clone()).filter(Filter::level(Level::Debug));
+    let pipeline = Pipeline::builder().sink(sink).attach().unwrap();
+    log::info!(target: "library", answer = 42; "of the log crate");
+    log::trace!("not wanted");
+    // What `tracing` with `log-always` does: the event, then a log record of the same place.
+    let (line, _) = (line!() + 1, tracing::info!("from tracing"));
+    let echo = || {
+        log::logger().log(
+            &log::Record::builder()
+                .args(format_args!("from tracing"))
+                .level(log::Level::Info)
+                .target("process")
+                .file(Some(file!()))
+                .line(Some(line - 1))
+                .build(),
+        );
+    };
+    echo();
+    let message =
+        |n: usize| memory.events().get(n).and_then(|event| event.message().map(str::to_owned));
+    pipeline.flush(LONG).unwrap();
+    assert_eq!(memory.events().len(), 2, "{:?}", memory.events());
+    assert_eq!(message(1).as_deref(), Some("from tracing"));
+    // Without the event before it, it is a record like any other.
+    echo();
+    tracing::info_span!("around").in_scope(|| log::warn!("inside"));
+    assert_delivered(&pipeline.shutdown(LONG));
+    let events = memory.events();
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[0].target, "library");
+    assert_eq!(events[3].spans.len(), 1);
+}
+
+#[test]
+fn log_records_arrive_and_echoes_of_tracing_do_not() {
+    assert_done("log");
+}
+
+/// Key-values whose source panics.
+struct Hopeless;
+
+impl log::kv::Source for Hopeless {
+    fn visit<'kvs>(
+        &'kvs self,
+        visitor: &mut dyn log::kv::VisitSource<'kvs>,
+    ) -> Result<(), log::kv::Error> {
+        visitor.visit_pair("first".into(), 1.into())?;
+        panic!("in the source, on purpose");
+    }
+}
+
+fn log_panic() {
+    let memory = MemoryExporter::new("memory");
+    let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
+    let record =
+        log::Record::builder().args(format_args!("survives")).key_values(&Hopeless).build();
+    log::logger().log(&record);
+    log::info!("next");
+    tracing::info!("last");
+    assert_delivered(&pipeline.shutdown(LONG));
+    let events = memory.events();
+    let messages: Vec<_> = events.iter().filter_map(|event| event.message()).collect();
+    assert_eq!(messages, ["survives", "next", "last"]);
+    assert!(events[0].field("first").is_some());
+}
+
+#[test]
+fn panic_in_the_key_values_of_a_log_record_stays_there() {
+    assert_done("log_panic");
+}
+
+/// Eight threads emit and eight flush while one ends the pipeline.
+fn end_and_flush() {
+    let began = telemetry_core::clock::now();
+    for _ in 0..5 {
+        let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..500).for_each(|n| tracing::info!("event {n}")));
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let report = pipeline.flush(LONG).unwrap();
+                        assert!(report.exporters.len() == 1);
+                    }
+                });
+            }
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(3));
+                let report = pipeline.end(LONG);
+                assert!(!report.timed_out && report.is_balanced(), "{report}");
+            });
+        });
+        let report = pipeline.end(LONG);
+        assert!(report.is_balanced(), "{report}");
+        assert_eq!(report.lost(), 0, "{report}");
+    }
+    assert!(telemetry_core::clock::now() - began < Duration::from_secs(15), "a flush hung");
+}
+
+#[test]
+fn flushes_beside_the_end_return() {
+    assert_done("end_and_flush");
+}
