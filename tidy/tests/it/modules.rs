@@ -6,7 +6,11 @@ use telemetry_tidy::{File, rust_files, strip, without_tests};
 const CORE: &str = "telemetry-core/src/";
 
 /// The edges that point up all the same, and why.
-const EXCEPTIONS: [(&str, &str, &str); 0] = [];
+const EXCEPTIONS: [(&str, &str, &str); 1] = [(
+    "local",
+    "recorder",
+    "a thread owns a stock of free span slots, whose type is the recorder's",
+)];
 
 /// The modules in `lib.rs`, from top to bottom, and the names that it lends from them.
 struct Root {

@@ -30,8 +30,9 @@ fn lines_are_narrow() {
     let mut wrong = Vec::new();
     for file in rust_files() {
         for (n, line) in file.text.lines().enumerate() {
-            // An address cannot be broken.
-            if line.chars().count() > LINE_COLUMNS_MAX && !line.contains("://") {
+            // An address, a row of a table and an example of an output cannot be broken.
+            let is_whole = line.contains("://") || line.starts_with("//! ");
+            if line.chars().count() > LINE_COLUMNS_MAX && !is_whole {
                 wrong.push(format!("{}:{}", file.path, n + 1));
             }
         }
