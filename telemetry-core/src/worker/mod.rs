@@ -33,6 +33,13 @@ const IDLE_ROUNDS: u32 = 5;
 /// The longest sleep.
 const SLEEP: Duration = Duration::from_secs(1);
 
+/// How long after its start a pipeline lets `tracing` look at all callsites once more.
+///
+/// `tracing` asks for a callsite's interest and stores the answer in two steps, without a lock. A
+/// thread that asked before the pipeline was attached may store `never` after it, and would leave
+/// that callsite silent for good.
+const RECHECKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
+
 /// What others ask of the worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -104,6 +111,8 @@ pub(crate) struct Worker {
     /// When each sink's next snapshot is due.
     snapshots_due: Vec<Option<Instant>>,
     tickets: Vec<Arc<Ticket>>,
+    /// When `tracing` is asked to look at all callsites once more; see [`RECHECKS`].
+    rechecks_due: Vec<Instant>,
     self_report: SelfReport,
     ebb: memory::Ebb,
 }
@@ -127,6 +136,10 @@ impl Worker {
                 .map(|interval| interval.and_then(|interval| now.checked_add(interval)))
                 .collect(),
             tickets: Vec::new(),
+            rechecks_due: match parts.takes_diagnostics {
+                true => RECHECKS.iter().filter_map(|wait| now.checked_add(*wait)).collect(),
+                false => Vec::new(),
+            },
             self_report: SelfReport::new(now),
             ebb: memory::Ebb::default(),
             parts,
@@ -209,6 +222,7 @@ impl Worker {
         let dues = self.snapshots_due.iter().flatten().copied();
         let tickets = self.tickets.iter().map(|ticket| ticket.deadline);
         dues.chain(tickets)
+            .chain(self.rechecks_due.iter().copied())
             .map(|due| due.saturating_duration_since(now))
             .min()
             .map_or(SLEEP, |due| due.min(SLEEP))
@@ -224,6 +238,11 @@ impl Worker {
             }
             ticket.deadline > now && !ticket.is_passed()
         });
+        let rechecks = self.rechecks_due.len();
+        self.rechecks_due.retain(|due| *due > now);
+        if self.rechecks_due.len() < rechecks {
+            crate::router::rebuild_interest();
+        }
         if self.snapshots_due.iter().flatten().any(|due| *due <= now) {
             self.snapshot(|due| due.is_some_and(|due| due <= now), now);
         }
