@@ -205,7 +205,8 @@ pub(crate) fn turn_off() {
     }
 }
 
-fn is_forked() -> bool {
+/// Is this a fork's child, whose locks may be held by threads that are not there?
+pub(crate) fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 

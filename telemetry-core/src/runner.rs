@@ -7,8 +7,8 @@
 //!   its queue is half empty.
 //! - Every delivery that was enqueued is settled exactly once: by its ack, by a panic, or by the
 //!   deadline of the shutdown.
-//! - A shutdown waits for no retry: each is tried once more. A runner that is still busy at the
-//!   deadline ends as soon as its exporter returns.
+//! - A shutdown waits for the retries that are due before its deadline; a runner that is still
+//!   busy then ends as soon as its exporter returns.
 //! - A panic of the exporter costs the batch it had; then it rests, 1 s at first, doubling up to
 //!   60 s, and what comes meanwhile is counted `quarantined`.
 
@@ -26,8 +26,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long an exporter may make no progress before its full queue makes it lose.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long an exporter may make no progress before its full queue makes it lose. Shorter than the
+/// call sites' patience (100 ms), so that what one exporter holds up is not lost to the others.
+const PATIENCE: Duration = Duration::from_millis(80);
+/// How much of it the worker must have seen: after a standstill of the whole process (a CPU quota,
+/// SIGSTOP) the exporter gets its chance first.
+const PATIENCE_AWAKE: Duration = Duration::from_millis(15);
+/// How long the worker waits at a time.
+const WAIT: Duration = Duration::from_millis(5);
 /// How long a batch may go on being retried.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 const REST_MAX: Duration = Duration::from_secs(60);
@@ -213,18 +219,23 @@ impl Sink {
         mut queue: MutexGuard<'a, Queue>,
         bytes: usize,
     ) -> MutexGuard<'a, Queue> {
+        let mut patience = clock::Patience::new(WAIT);
         while self.on_full == OnFull::Wait
             && !queue.stalled
             && !queue.ended
             && !self.has_room(&mut queue, bytes)
         {
-            let idle = clock::now().saturating_duration_since(queue.progressed_at);
-            let Some(left) = PATIENCE.checked_sub(idle).filter(|left| !left.is_zero()) else {
-                queue.stalled = true;
-                break;
-            };
+            let progressed_at = queue.progressed_at;
             queue =
-                self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+                self.progress.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+            if queue.progressed_at != progressed_at {
+                patience.renew();
+                continue;
+            }
+            let idle = clock::now().saturating_duration_since(progressed_at);
+            if idle >= PATIENCE && patience.waited() >= PATIENCE_AWAKE {
+                queue.stalled = !self.has_room(&mut queue, bytes);
+            }
         }
         queue
     }
@@ -432,9 +443,9 @@ impl Queue {
     /// When a parcel may be tried again; `None` if it has been tried for long enough.
     fn retry_at(&self, parcel: &Parcel, now: Instant, delay: Duration) -> Option<Instant> {
         let tried = now.saturating_duration_since(parcel.queued_at);
-        let may_retry = !self.ended && tried < RETRY_MAX;
-        let due = now.checked_add(delay).filter(|_| may_retry)?;
-        self.ends_at.is_none_or(|end| due < end).then_some(due)
+        let due = now.checked_add(delay)?;
+        let in_time = self.ends_at.is_none_or(|end| due < end);
+        (!self.ended && in_time && tried < RETRY_MAX).then_some(due)
     }
 
     /// Takes the flushes that nothing before them holds back any more.
