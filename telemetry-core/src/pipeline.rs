@@ -12,16 +12,17 @@ use crate::clock;
 use crate::error::Error;
 use crate::export::{Context, Exporter, Signals};
 use crate::filter::Filter;
+use crate::flush::{Passed, Ticket};
 use crate::intake::{BUDGET_BYTES, Intake, Ledger, Waits};
 use crate::ledger::{Report, SinkLedger};
 use crate::level::Level;
-use crate::local;
 use crate::metric::{self, Registry};
+use crate::own;
+use crate::plan::{Plan, Scope};
 use crate::resource::Resource;
-use crate::router::{self, Plan, Reservation, Sampler, Scope};
+use crate::router::{self, Reservation, Sampler};
 pub use crate::runner::OnFull;
 use crate::runner::Sink;
-use crate::worker::flush::{Passed, Ticket};
 use crate::worker::{self, Command, Commands, Parts, Worker};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,14 +103,19 @@ impl SinkBuilder {
         self.exporter.signals().contains(Signals::METRICS).then_some(self.metric_interval)
     }
 
-    fn into_parts(self, index: usize, ledger: &Arc<Ledger>) -> (Arc<Sink>, Box<dyn Exporter>) {
+    fn into_parts(
+        self,
+        index: usize,
+        ledger: &Arc<Ledger>,
+        intake: &Arc<Intake>,
+    ) -> (Arc<Sink>, Box<dyn Exporter>) {
         let sink = Sink::new(
             self.exporter.name().to_owned(),
             index,
             self.exporter.signals(),
             self.on_full,
             self.queue_bytes,
-            Arc::clone(ledger),
+            (Arc::clone(ledger), Arc::clone(intake)),
         );
         (sink, self.exporter)
     }
@@ -261,7 +267,7 @@ impl Builder {
         // From here on the drop of `pipeline` cleans up.
         router::attach(&plan)?;
         router::set_sampler(sampler);
-        crate::exit::watch_forks();
+        crate::fork::watch();
         if log && let Err(error) = crate::bridge::log::install() {
             crate::diagnostics::report("log.bridge", Level::Warn, error.to_string());
         }
@@ -308,7 +314,7 @@ impl Builder {
             .sinks
             .into_iter()
             .enumerate()
-            .map(|(index, sink)| sink.into_parts(index, &ledger))
+            .map(|(index, sink)| sink.into_parts(index, &ledger, &intake))
             .unzip();
         let commands = Arc::new(Commands::default());
         let pipeline = Pipeline {
@@ -486,7 +492,7 @@ impl Pipeline {
     ///
     /// A second call only reports.
     pub fn end(&self, timeout: Duration) -> Report {
-        if !self.shared.is_running() || local::is_own_thread() {
+        if !self.shared.is_running() || own::is_own_thread() {
             return self.shared.report(false);
         }
         if self.shared.ended.swap(true, Ordering::AcqRel) {
@@ -532,7 +538,7 @@ impl Pipeline {
 }
 
 fn refuse_own_thread(call: &str) -> Result<(), Error> {
-    if local::is_own_thread() {
+    if own::is_own_thread() {
         let text = format!(
             "`{call}` was called on one of the pipeline's own threads: it would wait for itself"
         );

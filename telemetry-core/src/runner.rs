@@ -17,14 +17,14 @@ use crate::clock;
 use crate::diagnostics;
 use crate::error::discard_panic;
 use crate::export::{Ack, Context, Delivery, Exporter, Outcome, Signals};
-use crate::intake::Ledger;
+use crate::flush::Ticket;
+use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use crate::level::Level;
 use crate::metric::Snapshot;
-use crate::worker::flush::Ticket;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long an exporter may make no progress before its full queue makes it lose. Shorter than the
@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_millis(80);
 const PATIENCE_AWAKE: Duration = Duration::from_millis(15);
 /// How long the worker waits at a time.
 const WAIT: Duration = Duration::from_millis(5);
+/// How long an exporter may make no progress although it computes, or waits for a core.
+const PATIENCE_RUNNING: Duration = Duration::from_secs(2);
 /// How long a batch may go on being retried.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 const REST_MAX: Duration = Duration::from_secs(60);
@@ -97,6 +99,8 @@ pub(crate) struct Sink {
     on_full: OnFull,
     pub(crate) capacity_bytes: usize,
     ledger: Arc<Ledger>,
+    intake: Arc<Intake>,
+    thread: OnceLock<Thread>,
     queue: Mutex<Queue>,
     work: Condvar,
     progress: Condvar,
@@ -125,7 +129,7 @@ impl Sink {
         signals: Signals,
         on_full: OnFull,
         capacity_bytes: usize,
-        ledger: Arc<Ledger>,
+        (ledger, intake): (Arc<Ledger>, Arc<Intake>),
     ) -> Arc<Self> {
         let queue = Queue {
             items: VecDeque::new(),
@@ -145,6 +149,8 @@ impl Sink {
             on_full,
             capacity_bytes,
             ledger,
+            intake,
+            thread: OnceLock::new(),
             queue: Mutex::new(queue),
             work: Condvar::new(),
             progress: Condvar::new(),
@@ -234,9 +240,15 @@ impl Sink {
                 continue;
             }
             let idle = clock::now().saturating_duration_since(progressed_at);
-            if idle >= PATIENCE && patience.waited() >= PATIENCE_AWAKE {
-                queue.stalled = !self.has_room(&mut queue, bytes);
+            if idle < PATIENCE || patience.waited() < PATIENCE_AWAKE {
+                continue;
             }
+            if idle < PATIENCE_RUNNING && self.thread.get().is_some_and(Thread::is_runnable) {
+                // It computes, or would if it got a core: the callers may wait for that, too.
+                self.intake.announce_work();
+                continue;
+            }
+            queue.stalled = !self.has_room(&mut queue, bytes);
         }
         queue
     }
@@ -310,7 +322,8 @@ impl Sink {
         self.work.notify_one();
     }
 
-    /// Waits until nothing is queued or under way and the runner has ended; `false` at the deadline.
+    /// Waits until nothing is queued or under way and the runner has ended; `false` at the
+    /// deadline.
     pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
         let mut queue = self.queue();
         while !(queue.ended && queue.open.is_empty()) {
@@ -395,6 +408,9 @@ impl Sink {
     /// The runner: serves the queue until it is told to end.
     pub(crate) fn run(&self, mut exporter: Box<dyn Exporter>, context: &Context) {
         crate::local::mark_own_thread();
+        if let Some(thread) = Thread::current() {
+            let _ = self.thread.set(thread);
+        }
         let mut rest = Rest::default();
         self.guarded(&mut rest, || exporter.start(context));
         loop {
@@ -477,5 +493,28 @@ impl Rest {
 
     fn is_on(&self) -> bool {
         self.until.is_some_and(|until| clock::now() < until)
+    }
+}
+
+/// The thread of a runner, as the operating system knows it.
+#[derive(Debug)]
+struct Thread {
+    stat: std::path::PathBuf,
+}
+
+impl Thread {
+    /// The calling thread; `None` where the system has no `/proc/thread-self`.
+    fn current() -> Option<Self> {
+        let thread = std::fs::read_link("/proc/thread-self").ok()?;
+        Some(Self { stat: std::path::Path::new("/proc").join(thread).join("stat") })
+    }
+
+    /// Does the thread run, or wait for a core only (state `R`, proc_pid_stat(5))?
+    fn is_runnable(&self) -> bool {
+        std::fs::read(&self.stat).is_ok_and(|stat| {
+            // The thread's name stands in parentheses and may hold some itself.
+            let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
+            state == Some(&b'R')
+        })
     }
 }

@@ -106,7 +106,8 @@ pub(crate) struct Intake {
     in_async_ns: AtomicU64,
     blocked_ns: AtomicU64,
     waiting: AtomicUsize,
-    /// Records that the worker has read: how waiting call sites see it move.
+    /// Grows with every record that the worker reads, and while it waits for an exporter that
+    /// computes: how waiting call sites see that it moves.
     read: AtomicU64,
     room: (Mutex<()>, Condvar),
     ledger: AtomicPtr<Ledger>,
@@ -237,6 +238,11 @@ impl Intake {
         }
     }
 
+    /// Tells waiting threads that what they wait for is being worked on.
+    pub(crate) fn announce_work(&self) {
+        self.read.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn patience(&self) -> Duration {
         let in_async = IN_ASYNC.get().is_some_and(|probe| probe());
         let ns = if in_async { &self.in_async_ns } else { &self.blocking_ns };
@@ -267,7 +273,7 @@ impl Intake {
 
 impl Refill for Intake {
     fn wait_for_room(&self, pool: &Pool, size: Size, shared: &Shared) -> bool {
-        if crate::local::is_own_thread() || self.waker.is_off() {
+        if crate::own::is_own_thread() || self.waker.is_off() {
             return false;
         }
         let patience = self.patience();

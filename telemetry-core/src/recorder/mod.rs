@@ -63,7 +63,7 @@ fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Ev
     let current = if event.is_contextual() {
         local.current.get()
     } else {
-        event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
+        event.parent().map(|id| span::parent_of(local, id.into_u64())).unwrap_or_default()
     };
     emit_event(local, callsite, decision, current, |writer| event.record(writer));
 }
@@ -129,12 +129,23 @@ fn emit(local: &Local, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> 
         return emit_unusual(local, *header, write);
     }
     local.mode.set(mode::BUSY);
+    let unbusy = Unbusy(local);
     let written = local.producer().write(header, write);
+    std::mem::forget(unbusy);
     if local.mode.replace(0) != mode::BUSY {
         append_side(local);
     }
     local.intake.waker.after_commit();
     if written { Ok(()) } else { Err(Cause::BufferFull) }
+}
+
+/// Ends the busy state if a panic leaves the writing of a record (none is known to get this far).
+struct Unbusy<'a>(&'a Local);
+
+impl Drop for Unbusy<'_> {
+    fn drop(&mut self) {
+        self.0.mode.set(self.0.mode.get() & !(mode::BUSY | mode::NESTED));
+    }
 }
 
 /// Writes a record that is a header only, and so calls nobody's code.

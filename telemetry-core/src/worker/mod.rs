@@ -8,7 +8,6 @@
 //!   room; with nothing to do it sleeps up to a second at a time.
 
 mod drain;
-pub(crate) mod flush;
 #[expect(unsafe_code, reason = "asks the allocator to give memory back")]
 mod memory;
 mod report;
@@ -17,12 +16,12 @@ mod spans;
 use crate::batch::Builder;
 use crate::clock::{self, Anchors};
 use crate::export::Signals;
+use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::metric::Registry;
 use crate::router::Reservation;
 use crate::runner::Sink;
 use drain::{Drain, Mode};
-use flush::Ticket;
 use report::SelfReport;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -114,6 +113,8 @@ pub(crate) struct Worker {
     tickets: Vec<Arc<Ticket>>,
     /// When `tracing` is asked to look at all callsites once more; see [`RECHECKS`].
     rechecks_due: Vec<Instant>,
+    /// Was the last batch full?
+    is_behind: bool,
     self_report: SelfReport,
     ebb: memory::Ebb,
 }
@@ -141,6 +142,7 @@ impl Worker {
                 true => RECHECKS.iter().filter_map(|wait| now.checked_add(*wait)).collect(),
                 false => Vec::new(),
             },
+            is_behind: false,
             self_report: SelfReport::new(now),
             ebb: memory::Ebb::default(),
             parts,
@@ -191,7 +193,11 @@ impl Worker {
             self.parts.sinks.iter().map(|sink| sink.capacity_bytes / 8).min().unwrap_or(usize::MAX);
         let mut builder =
             Builder::new(self.parts.sinks.len(), self.anchors.current()).bytes_max(bytes_max);
+        if self.is_behind {
+            builder = builder.with_room();
+        }
         let round = self.drain.round(&mut builder, mode);
+        self.is_behind = builder.is_full();
         if self.parts.takes_diagnostics {
             report::write_diagnostics(&mut builder, &self.parts.ledger);
         }
