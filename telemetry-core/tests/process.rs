@@ -118,6 +118,7 @@ fn scenario() {
         "destructors" => destructors(),
         "clock" => clock_jump(),
         "sampler" => sampler(),
+        "report_after_end" => report_after_end(),
         "sampler_span" => sampler_span(),
         "nested_destructors" => nested_destructors(),
         "throttled" => throttled(),
@@ -257,6 +258,23 @@ fn attach_again() {
         });
         assert_delivered(&pipeline.shutdown(LONG));
     }
+}
+
+fn report_after_end() {
+    let old = Pipeline::builder().sink(lines()).attach().unwrap();
+    tracing::info!("old");
+    assert_delivered(&old.end(LONG));
+    let new = Pipeline::builder().sink(lines()).attach().unwrap();
+    for n in 0..1_000 {
+        tracing::info!("new {n}");
+        assert_delivered(&old.report());
+    }
+    assert_delivered(&new.shutdown(LONG));
+}
+
+#[test]
+fn records_of_the_next_pipeline_are_not_in_an_old_ones_report() {
+    assert_done("report_after_end");
 }
 
 #[test]
