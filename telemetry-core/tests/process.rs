@@ -119,6 +119,7 @@ fn scenario() {
         "clock" => clock_jump(),
         "sampler" => sampler(),
         "report_after_end" => report_after_end(),
+        "full_standard_error" => full_standard_error(),
         "sampler_span" => sampler_span(),
         "nested_destructors" => nested_destructors(),
         "throttled" => throttled(),
@@ -366,6 +367,36 @@ fn process_that_is_stopped_again_and_again_loses_nothing() {
     let tail = &text.lines().rev().take(6).collect::<Vec<_>>();
     assert!(status.success() && count(&text, "done") == 1, "{status} {tail:?}");
     assert_eq!(text.lines().filter(|line| line.starts_with("event")).count(), 100_000);
+}
+
+/// Makes standard error a pipe that is full and that nobody reads.
+fn stop_reader_of_standard_error() {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for two descriptors; they stay open until the process ends.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let flags = libc::fcntl(ends[1], libc::F_GETFL);
+        libc::fcntl(ends[1], libc::F_SETFL, flags | libc::O_NONBLOCK);
+        while libc::write(ends[1], [b'x'; 4096].as_ptr().cast(), 4096) > 0 {}
+        libc::fcntl(ends[1], libc::F_SETFL, flags);
+        libc::dup2(ends[1], libc::STDERR_FILENO);
+    }
+}
+
+fn full_standard_error() {
+    stop_reader_of_standard_error();
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    // From any thread: the worker reports losses, the exporters what they failed at.
+    telemetry_core::diagnostics::report("test", Level::Error, "nobody reads this");
+    (0..100).for_each(|n| tracing::info!("after {n}"));
+    pipeline.flush(LONG).unwrap();
+    assert_delivered(&pipeline.shutdown(LONG));
+}
+
+#[test]
+fn full_standard_error_holds_nothing_up() {
+    let text = assert_done("full_standard_error");
+    assert_eq!(text.lines().filter(|line| line.starts_with("after")).count(), 100);
 }
 
 fn after_shutdown() {
