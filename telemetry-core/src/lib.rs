@@ -6,6 +6,8 @@
 #![deny(unsafe_code)]
 
 pub mod bridge;
+
+mod attached;
 #[expect(unsafe_code, reason = "a thread's state is reached through a raw pointer")]
 mod local;
 mod macros;

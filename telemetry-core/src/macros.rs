@@ -78,7 +78,8 @@ impl Site {
         local::with_any(|local| {
             let decision = recorder::decision(local, callsite);
             if decision.sinks != 0 {
-                recorder::emit_event(local, callsite, decision, local.current.get(), write);
+                let current = local.current.get();
+                recorder::emit_event(local, callsite, decision, current, |_| {}, write);
             }
         });
     }

@@ -225,7 +225,7 @@ pub(crate) fn turn_off() {
     }
 }
 
-fn is_forked() -> bool {
+pub(crate) fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 
@@ -317,18 +317,19 @@ pub(crate) fn sample(trace_high: u64, trace_low: u64, root: &Callsite) -> u8 {
     if HAS_SAMPLER.load(Ordering::Relaxed) {
         return ask_sampler(u128::from(trace_high) << 64 | u128::from(trace_low), root);
     }
-    flag::SAMPLED
+    flag::SAMPLED | flag::RANDOM
 }
 
 #[cold]
 fn ask_sampler(trace_id: u128, root: &Callsite) -> u8 {
     let sampler = SAMPLER.read().unwrap_or_else(PoisonError::into_inner).clone();
     let (Some(sampler), Some(trace_id)) = (sampler, crate::context::TraceId::new(trace_id)) else {
-        return flag::SAMPLED;
+        return flag::SAMPLED | flag::RANDOM;
     };
     // A user's sampler must not panic into the call site; without its word the trace is kept.
     let ask = std::panic::AssertUnwindSafe(|| sampler.sample(trace_id, root));
-    if std::panic::catch_unwind(ask).unwrap_or(true) { flag::SAMPLED } else { 0 }
+    let is_kept = std::panic::catch_unwind(ask).unwrap_or(true);
+    flag::RANDOM | if is_kept { flag::SAMPLED } else { 0 }
 }
 
 /// Are spans with these flags exported?
