@@ -122,6 +122,13 @@ impl Builder {
         &self.content.anchor
     }
 
+    /// Makes room for a whole batch at once: for a worker that is behind.
+    pub(crate) fn with_room(mut self) -> Self {
+        self.content.bytes.reserve_exact(self.bytes_max + crate::record::RECORD_BYTES_MAX);
+        self.content.records.reserve_exact(Self::RECORDS_MAX);
+        self
+    }
+
     /// Adds an entry to the span section.
     pub(crate) fn push_span(&mut self, data: Arc<SpanData>, parent: u32) -> u32 {
         self.content.spans.push(SpanEntry { data, parent });
@@ -144,9 +151,13 @@ impl Builder {
         }
     }
 
+    /// The content; small batches give back what they did not use. Full ones are all allocated
+    /// alike, so that the allocator can use the memory of one for the next.
     pub(crate) fn finish(mut self) -> Content {
-        self.content.bytes.shrink_to_fit();
-        self.content.records.shrink_to_fit();
+        if self.content.bytes.len() < self.content.bytes.capacity() / 2 {
+            self.content.bytes.shrink_to_fit();
+            self.content.records.shrink_to_fit();
+        }
         self.content
     }
 }

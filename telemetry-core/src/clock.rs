@@ -97,6 +97,36 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Measures how long somebody has waited, in several short waits.
+///
+/// A process that stands still (a CPU quota, SIGSTOP) makes one wait as long as it likes, in which
+/// nobody else got anything done either: a wait counts as `most` at the most.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    most: Duration,
+    began: Instant,
+    waited: Duration,
+}
+
+impl Patience {
+    pub(crate) fn new(most: Duration) -> Self {
+        Self { most, began: now(), waited: Duration::ZERO }
+    }
+
+    /// A wait is over without what was waited for; returns how long all of them were.
+    pub(crate) fn waited(&mut self) -> Duration {
+        let now = now();
+        self.waited += now.saturating_duration_since(self.began).min(self.most);
+        self.began = now;
+        self.waited
+    }
+
+    /// Something has moved: the patience begins anew.
+    pub(crate) fn renew(&mut self) {
+        *self = Self::new(self.most);
+    }
+}
+
 /// Nanoseconds since the Unix epoch: 0 before it, saturated after the year 2554.
 #[expect(clippy::disallowed_methods, reason = "this is the one module that reads clocks")]
 pub fn unix_ns() -> u64 {
@@ -226,6 +256,18 @@ impl Anchors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wait_that_took_far_too_long_counts_as_one() {
+        let mut patience = Patience::new(Duration::from_micros(1));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(patience.waited(), Duration::from_micros(1));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(patience.waited(), Duration::from_micros(2));
+        patience.renew();
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(patience.waited(), Duration::from_micros(1));
+    }
 
     #[test]
     fn anchor_converts_both_ways_around_itself() {

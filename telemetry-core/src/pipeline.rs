@@ -102,14 +102,19 @@ impl SinkBuilder {
         self.exporter.signals().contains(Signals::METRICS).then_some(self.metric_interval)
     }
 
-    fn into_parts(self, index: usize, ledger: &Arc<Ledger>) -> (Arc<Sink>, Box<dyn Exporter>) {
+    fn into_parts(
+        self,
+        index: usize,
+        ledger: &Arc<Ledger>,
+        intake: &Arc<Intake>,
+    ) -> (Arc<Sink>, Box<dyn Exporter>) {
         let sink = Sink::new(
             self.exporter.name().to_owned(),
             index,
             self.exporter.signals(),
             self.on_full,
             self.queue_bytes,
-            Arc::clone(ledger),
+            (Arc::clone(ledger), Arc::clone(intake)),
         );
         (sink, self.exporter)
     }
@@ -308,7 +313,7 @@ impl Builder {
             .sinks
             .into_iter()
             .enumerate()
-            .map(|(index, sink)| sink.into_parts(index, &ledger))
+            .map(|(index, sink)| sink.into_parts(index, &ledger, &intake))
             .unzip();
         let commands = Arc::new(Commands::default());
         let pipeline = Pipeline {

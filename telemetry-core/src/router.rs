@@ -225,6 +225,7 @@ pub(crate) fn turn_off() {
     }
 }
 
+/// Is this a fork's child, whose locks may be held by threads that are not there?
 pub(crate) fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }

@@ -7,8 +7,8 @@
 //!   its queue is half empty.
 //! - Every delivery that was enqueued is settled exactly once: by its ack, by a panic, or by the
 //!   deadline of the shutdown.
-//! - A shutdown waits for no retry: each is tried once more. A runner that is still busy at the
-//!   deadline ends as soon as its exporter returns.
+//! - A shutdown waits for the retries that are due before its deadline; a runner that is still
+//!   busy then ends as soon as its exporter returns.
 //! - A panic of the exporter costs the batch it had; then it rests, 1 s at first, doubling up to
 //!   60 s, and what comes meanwhile is counted `quarantined`.
 
@@ -16,18 +16,26 @@ use crate::batch::{Batch, Content};
 use crate::clock;
 use crate::diagnostics;
 use crate::export::{Ack, Context, Delivery, Exporter, Outcome, Signals};
-use crate::intake::Ledger;
+use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use crate::level::Level;
 use crate::metric::Snapshot;
 use crate::worker::flush::Ticket;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long an exporter may make no progress before its full queue makes it lose.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long an exporter may make no progress before its full queue makes it lose. Shorter than the
+/// call sites' patience (100 ms), so that what one exporter holds up is not lost to the others.
+const PATIENCE: Duration = Duration::from_millis(80);
+/// How much of it the worker must have seen: after a standstill of the whole process (a CPU quota,
+/// SIGSTOP) the exporter gets its chance first.
+const PATIENCE_AWAKE: Duration = Duration::from_millis(15);
+/// How long the worker waits at a time.
+const WAIT: Duration = Duration::from_millis(5);
+/// How long an exporter may make no progress although it computes, or waits for a core.
+const PATIENCE_RUNNING: Duration = Duration::from_secs(2);
 /// How long a batch may go on being retried.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 const REST_MAX: Duration = Duration::from_secs(60);
@@ -90,6 +98,8 @@ pub(crate) struct Sink {
     on_full: OnFull,
     pub(crate) capacity_bytes: usize,
     ledger: Arc<Ledger>,
+    intake: Arc<Intake>,
+    thread: OnceLock<Thread>,
     queue: Mutex<Queue>,
     work: Condvar,
     progress: Condvar,
@@ -118,7 +128,7 @@ impl Sink {
         signals: Signals,
         on_full: OnFull,
         capacity_bytes: usize,
-        ledger: Arc<Ledger>,
+        (ledger, intake): (Arc<Ledger>, Arc<Intake>),
     ) -> Arc<Self> {
         let queue = Queue {
             items: VecDeque::new(),
@@ -138,6 +148,8 @@ impl Sink {
             on_full,
             capacity_bytes,
             ledger,
+            intake,
+            thread: OnceLock::new(),
             queue: Mutex::new(queue),
             work: Condvar::new(),
             progress: Condvar::new(),
@@ -213,18 +225,29 @@ impl Sink {
         mut queue: MutexGuard<'a, Queue>,
         bytes: usize,
     ) -> MutexGuard<'a, Queue> {
+        let mut patience = clock::Patience::new(WAIT);
         while self.on_full == OnFull::Wait
             && !queue.stalled
             && !queue.ended
             && !self.has_room(&mut queue, bytes)
         {
-            let idle = clock::now().saturating_duration_since(queue.progressed_at);
-            let Some(left) = PATIENCE.checked_sub(idle).filter(|left| !left.is_zero()) else {
-                queue.stalled = true;
-                break;
-            };
+            let progressed_at = queue.progressed_at;
             queue =
-                self.progress.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+                self.progress.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+            if queue.progressed_at != progressed_at {
+                patience.renew();
+                continue;
+            }
+            let idle = clock::now().saturating_duration_since(progressed_at);
+            if idle < PATIENCE || patience.waited() < PATIENCE_AWAKE {
+                continue;
+            }
+            if idle < PATIENCE_RUNNING && self.thread.get().is_some_and(Thread::is_runnable) {
+                // It computes, or would if it got a core: the callers may wait for that, too.
+                self.intake.announce_work();
+                continue;
+            }
+            queue.stalled = !self.has_room(&mut queue, bytes);
         }
         queue
     }
@@ -383,6 +406,9 @@ impl Sink {
     /// The runner: serves the queue until it is told to end.
     pub(crate) fn run(&self, mut exporter: Box<dyn Exporter>, context: &Context) {
         crate::local::mark_own_thread();
+        if let Some(thread) = Thread::current() {
+            let _ = self.thread.set(thread);
+        }
         let mut rest = Rest::default();
         self.guarded(&mut rest, || exporter.start(context));
         loop {
@@ -431,9 +457,9 @@ impl Queue {
     /// When a parcel may be tried again; `None` if it has been tried for long enough.
     fn retry_at(&self, parcel: &Parcel, now: Instant, delay: Duration) -> Option<Instant> {
         let tried = now.saturating_duration_since(parcel.queued_at);
-        let may_retry = !self.ended && tried < RETRY_MAX;
-        let due = now.checked_add(delay).filter(|_| may_retry)?;
-        self.ends_at.is_none_or(|end| due < end).then_some(due)
+        let due = now.checked_add(delay)?;
+        let in_time = self.ends_at.is_none_or(|end| due < end);
+        (!self.ended && in_time && tried < RETRY_MAX).then_some(due)
     }
 
     /// Takes the flushes that nothing before them holds back any more.
@@ -464,5 +490,28 @@ impl Rest {
 
     fn is_on(&self) -> bool {
         self.until.is_some_and(|until| clock::now() < until)
+    }
+}
+
+/// The thread of a runner, as the operating system knows it.
+#[derive(Debug)]
+struct Thread {
+    stat: std::path::PathBuf,
+}
+
+impl Thread {
+    /// The calling thread; `None` where the system has no `/proc/thread-self`.
+    fn current() -> Option<Self> {
+        let thread = std::fs::read_link("/proc/thread-self").ok()?;
+        Some(Self { stat: std::path::Path::new("/proc").join(thread).join("stat") })
+    }
+
+    /// Does the thread run, or wait for a core only (state `R`, proc_pid_stat(5))?
+    fn is_runnable(&self) -> bool {
+        std::fs::read(&self.stat).is_ok_and(|stat| {
+            // The thread's name stands in parentheses and may hold some itself.
+            let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
+            state == Some(&b'R')
+        })
     }
 }

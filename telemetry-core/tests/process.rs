@@ -29,6 +29,11 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// Runs a scenario in a child, and returns what it wrote into its file and how it ended.
 fn run(scenario: &str) -> (String, ExitStatus) {
+    run_beside(scenario, |_| std::thread::sleep(Duration::from_millis(5)))
+}
+
+/// Runs a scenario in a child, and `meanwhile` again and again with the child's id.
+fn run_beside(scenario: &str, meanwhile: impl Fn(libc::pid_t)) -> (String, ExitStatus) {
     let path = std::env::temp_dir().join(format!("{scenario}-{}.txt", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -48,7 +53,7 @@ fn run(scenario: &str) -> (String, ExitStatus) {
             let _ = child.kill();
             panic!("{scenario} hangs");
         }
-        std::thread::sleep(Duration::from_millis(5));
+        meanwhile(child.id() as libc::pid_t);
     };
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let _ = std::fs::remove_file(&path);
@@ -113,6 +118,7 @@ fn scenario() {
         "destructors" => destructors(),
         "clock" => clock_jump(),
         "sampler" => sampler(),
+        "throttled" => throttled(),
         "log" => log_bridge(),
         "log_panic" => log_panic(),
         "end_and_flush" => end_and_flush(),
@@ -301,6 +307,45 @@ fn attach_during_a_shutdown_waits_for_its_end() {
     let text = assert_done("attach_during_shutdown");
     assert_eq!(text.lines().filter(|line| line.starts_with("old")).count(), 50_000);
     assert_eq!(text.lines().filter(|line| line.starts_with("new")).count(), 10_000);
+}
+
+/// Small queues behind exporters that are busy all the time.
+fn throttled() {
+    let busy = |name| {
+        SinkBuilder::new(Lines { name, delay: Duration::from_millis(1) }).queue_bytes(64 * 1024)
+    };
+    let pipeline = Pipeline::builder()
+        .sink(busy("one"))
+        .sink(busy("two"))
+        .buffer_bytes(256 * 1024)
+        .attach()
+        .unwrap();
+    for n in 0..50_000 {
+        tracing::info!("event {n}");
+    }
+    let report = pipeline.shutdown(LONG);
+    if report.lost() > 0 {
+        write_line(&report.to_string());
+    }
+    assert_delivered(&report);
+}
+
+/// A CPU quota, as a cgroup enforces it: the whole process stands still most of the time.
+#[test]
+fn process_that_is_stopped_again_and_again_loses_nothing() {
+    let signal = |child, signal| {
+        // SAFETY: signals a child of ours that was not waited for yet.
+        unsafe { libc::kill(child, signal) };
+    };
+    let (text, status) = run_beside("throttled", |child| {
+        signal(child, libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(150));
+        signal(child, libc::SIGCONT);
+        std::thread::sleep(Duration::from_millis(30));
+    });
+    let tail = &text.lines().rev().take(6).collect::<Vec<_>>();
+    assert!(status.success() && count(&text, "done") == 1, "{status} {tail:?}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("event")).count(), 100_000);
 }
 
 fn after_shutdown() {

@@ -33,7 +33,8 @@ fn write(producer: &Producer, number: u64) {
         callsite: 1,
         sinks: 1,
         ticks: number,
-        trace_id: 0,
+        trace_high: 0,
+        trace_low: 0,
         span_id: 0,
     };
     assert!(producer.write(&header, |_| ()), "the budget has room");

@@ -104,11 +104,8 @@ impl Baggage {
     /// Returns `false`, and changes nothing, for a name that is no token (RFC 7230) and for a
     /// member that the limits leave no room for.
     pub fn insert(&mut self, key: &str, value: &str) -> bool {
-        let member = Member {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            metadata: String::new(),
-        };
+        let member =
+            Member { key: key.to_owned(), value: value.to_owned(), metadata: String::new() };
         is_token(key) && self.put(member)
     }
 

@@ -54,7 +54,9 @@ impl Frame {
         for (key, value) in values.iter() {
             // The message is an event's own: there is no other before or behind it.
             if key == "message" || fields.len() >= FIELDS_MAX {
-                let text = format!("the key `{key}` is left out: it is `message`, or one of more than {FIELDS_MAX}");
+                let text = format!(
+                    "the key `{key}` is left out: it is `message`, or one of more than {FIELDS_MAX}"
+                );
                 diagnostics::report("context.key", Level::Warn, text);
                 continue;
             }

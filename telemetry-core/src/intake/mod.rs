@@ -106,7 +106,8 @@ pub(crate) struct Intake {
     in_async_ns: AtomicU64,
     blocked_ns: AtomicU64,
     waiting: AtomicUsize,
-    /// Records that the worker has read: how waiting call sites see it move.
+    /// Grows with every record that the worker reads, and while it waits for an exporter that
+    /// computes: how waiting call sites see that it moves.
     read: AtomicU64,
     room: (Mutex<()>, Condvar),
     ledger: AtomicPtr<Ledger>,
@@ -148,6 +149,8 @@ impl Intake {
     pub(crate) fn turn_off_global() {
         if let Some(intake) = GLOBAL.get() {
             intake.waker.turn_off();
+            // No chunk is asked for any more: the pool's lock may be held for good.
+            intake.pool.set_budget(0);
         }
     }
 
@@ -235,6 +238,11 @@ impl Intake {
         }
     }
 
+    /// Tells waiting threads that what they wait for is being worked on.
+    pub(crate) fn announce_work(&self) {
+        self.read.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn patience(&self) -> Duration {
         let in_async = IN_ASYNC.get().is_some_and(|probe| probe());
         let ns = if in_async { &self.in_async_ns } else { &self.blocking_ns };
@@ -243,10 +251,10 @@ impl Intake {
 
     fn wait_while_it_moves(&self, pool: &Pool, size: Size, patience: Duration) -> bool {
         let mut read = self.read.load(Ordering::Relaxed);
-        let mut moved_at = clock::now();
+        let slice = patience.min(Duration::from_millis(1));
+        let mut waits = clock::Patience::new(slice.max(patience / 10));
         loop {
             self.waker.wake();
-            let slice = patience.min(Duration::from_millis(1));
             let guard = lock(&self.room.0);
             let _ = self.room.1.wait_timeout(guard, slice).unwrap_or_else(PoisonError::into_inner);
             if pool.charge(size) {
@@ -255,8 +263,8 @@ impl Intake {
             let now_read = self.read.load(Ordering::Relaxed);
             if now_read != read {
                 read = now_read;
-                moved_at = clock::now();
-            } else if clock::now().saturating_duration_since(moved_at) >= patience {
+                waits.renew();
+            } else if waits.waited() >= patience {
                 return false;
             }
         }

@@ -10,7 +10,7 @@ use std::fmt;
 
 /// The bytes of one record.
 #[derive(Debug, Clone, Copy)]
-pub struct RawRecord<'a> {
+pub(crate) struct RawRecord<'a> {
     bytes: &'a [u8],
 }
 
@@ -292,7 +292,7 @@ impl<'a> RawFields<'a> {
         self.take(length)
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&mut self) -> Option<RawField<'a>> {
         let tag = u32::from_le_bytes(self.take_array()?);
         let (key, value_type, flags) = (tag as u16, (tag >> 16) as u8, (tag >> 24) as u8);
@@ -342,7 +342,7 @@ impl<'a> Fields<'a> {
 
     /// The field names' indices instead of their texts, for encoders that cache what they make of
     /// a callsite's names. The index is `None` for a key that stands in the record itself.
-    #[inline]
+    #[inline(always)]
     pub fn next_indexed(&mut self) -> Option<(Option<u16>, Field<'a>)> {
         let raw = self.raw.next()?;
         let (index, key) = match raw.key {

@@ -130,9 +130,9 @@ proptest! {
             bytes[4] = kind;
             bytes[5] = 0;
         }
-        for at in HEADER_BYTES..bytes.len() {
-            if matches!(bytes[at], value_type::STR | value_type::FORMATTED | 255) {
-                bytes[at] = 0;
+        for byte in bytes.iter_mut().skip(HEADER_BYTES) {
+            if matches!(*byte, value_type::STR | value_type::FORMATTED | 255) {
+                *byte = 0;
             }
         }
         if let Some(record) = RawRecord::first(&bytes) {

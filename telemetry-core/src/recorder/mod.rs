@@ -14,12 +14,9 @@ mod span;
 pub(crate) mod states;
 mod subscriber;
 
-pub(crate) use span::{
-    close, enter, enter_parent, exit, follows_from, leave_parent, new_span, record, retain,
-};
+pub(crate) use span::{close, enter, enter_parent, exit, leave_parent, retain};
 
 use crate::callsite::{Callsite, Decision};
-use crate::chunk::Refill;
 use crate::clock;
 use crate::intake::Intake;
 use crate::ledger::{Cause, Signal};

@@ -331,6 +331,11 @@ impl FreeSlots {
     #[inline(never)]
     fn spill(&self, count: usize) {
         let from = self.count.get().saturating_sub(count);
+        if crate::router::is_forked() {
+            // The store's lock may be held by a thread that the fork did not copy.
+            self.count.set(from);
+            return;
+        }
         let given: Vec<u32> = self.indices[from..self.count.get()].iter().map(Cell::get).collect();
         store().put(&given);
         self.count.set(from);

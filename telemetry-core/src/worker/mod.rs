@@ -34,6 +34,13 @@ const IDLE_ROUNDS: u32 = 5;
 /// The longest sleep.
 const SLEEP: Duration = Duration::from_secs(1);
 
+/// How long after its start a pipeline lets `tracing` look at all callsites once more.
+///
+/// `tracing` asks for a callsite's interest and stores the answer in two steps, without a lock. A
+/// thread that asked before the pipeline was attached may store `never` after it, and would leave
+/// that callsite silent for good.
+const RECHECKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
+
 /// What others ask of the worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -105,6 +112,10 @@ pub(crate) struct Worker {
     /// When each sink's next snapshot is due.
     snapshots_due: Vec<Option<Instant>>,
     tickets: Vec<Arc<Ticket>>,
+    /// When `tracing` is asked to look at all callsites once more; see [`RECHECKS`].
+    rechecks_due: Vec<Instant>,
+    /// Was the last batch full?
+    is_behind: bool,
     self_report: SelfReport,
     ebb: memory::Ebb,
 }
@@ -128,6 +139,11 @@ impl Worker {
                 .map(|interval| interval.and_then(|interval| now.checked_add(interval)))
                 .collect(),
             tickets: Vec::new(),
+            rechecks_due: match parts.takes_diagnostics {
+                true => RECHECKS.iter().filter_map(|wait| now.checked_add(*wait)).collect(),
+                false => Vec::new(),
+            },
+            is_behind: false,
             self_report: SelfReport::new(now),
             ebb: memory::Ebb::default(),
             parts,
@@ -178,7 +194,11 @@ impl Worker {
             self.parts.sinks.iter().map(|sink| sink.capacity_bytes / 8).min().unwrap_or(usize::MAX);
         let mut builder =
             Builder::new(self.parts.sinks.len(), self.anchors.current()).bytes_max(bytes_max);
+        if self.is_behind {
+            builder = builder.with_room();
+        }
         let round = self.drain.round(&mut builder, mode);
+        self.is_behind = builder.is_full();
         if self.parts.takes_diagnostics {
             report::write_diagnostics(&mut builder, &self.parts.ledger);
         }
@@ -210,6 +230,7 @@ impl Worker {
         let dues = self.snapshots_due.iter().flatten().copied();
         let tickets = self.tickets.iter().map(|ticket| ticket.deadline);
         dues.chain(tickets)
+            .chain(self.rechecks_due.iter().copied())
             .map(|due| due.saturating_duration_since(now))
             .min()
             .map_or(SLEEP, |due| due.min(SLEEP))
@@ -225,6 +246,11 @@ impl Worker {
             }
             ticket.deadline > now && !ticket.is_passed()
         });
+        let rechecks = self.rechecks_due.len();
+        self.rechecks_due.retain(|due| *due > now);
+        if self.rechecks_due.len() < rechecks {
+            crate::router::rebuild_interest();
+        }
         if self.snapshots_due.iter().flatten().any(|due| *due <= now) {
             self.snapshot(|due| due.is_some_and(|due| due <= now), now);
         }

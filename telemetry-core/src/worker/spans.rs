@@ -129,11 +129,6 @@ impl Spans {
         self.open.len()
     }
 
-    /// The flags of an open span.
-    pub(crate) fn flags(&self, span_id: u64) -> Option<u8> {
-        self.open.get(&span_id).map(|entry| entry.data.flags)
-    }
-
     /// Where the span stands in the batch's section; it and the spans around it are put there.
     #[inline]
     pub(crate) fn section_index(&mut self, span_id: u64, builder: &mut Builder) -> u32 {

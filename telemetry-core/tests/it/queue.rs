@@ -34,7 +34,7 @@ fn exporter_that_only_retries_takes_nothing_from_the_others() {
             tracing::info!(n, "an event that has to arrive at the exporter that takes it");
         }
     });
-    let report = pipeline.shutdown(Duration::from_secs(10));
+    let report = pipeline.shutdown(Duration::from_secs(2));
     assert!(report.is_balanced(), "{report}");
     let kept = report.exporter("memory").unwrap().counts(Signal::Log);
     assert_eq!(kept.delivered, EVENTS, "{report}");
