@@ -29,6 +29,18 @@ use std::sync::Arc;
 pub struct Carried {
     span: Span,
     frame: Option<Arc<Frame>>,
+    meets: Meets,
+}
+
+/// What becomes of the frame that the thread has where the context is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meets {
+    /// It counts no more: the context was captured whole.
+    Replaces,
+    /// Its values stay under those that are added, its baggage stays.
+    AddsValues,
+    /// Its values stay, its baggage counts no more.
+    SetsBaggage,
 }
 
 /// What becomes of the thread's current span.
@@ -79,27 +91,22 @@ impl Carried {
         } else {
             Span::Parent(Parent::holding(current))
         };
-        Self { span, frame: Some(top().unwrap_or_default()) }
+        Self { span, frame: Some(top().unwrap_or_default()), meets: Meets::Replaces }
     }
 
     pub(super) fn of_values(values: &Labels) -> Self {
         let frame = top().unwrap_or_default().with_values(values);
-        Self { span: Span::Kept, frame: Some(Arc::new(frame)) }
+        Self { span: Span::Kept, frame: Some(Arc::new(frame)), meets: Meets::AddsValues }
     }
 
     pub(super) fn of_baggage(baggage: Baggage) -> Self {
         let frame = Frame::new(super::values(), baggage);
-        Self { span: Span::Kept, frame: Some(Arc::new(frame)) }
+        Self { span: Span::Kept, frame: Some(Arc::new(frame)), meets: Meets::SetsBaggage }
     }
 
     pub(super) fn of_remote(remote: &RemoteContext) -> Self {
-        let before = top();
-        let has_baggage = before.as_ref().is_some_and(|frame| !frame.baggage.is_empty());
-        let frame = (has_baggage || !remote.baggage.is_empty()).then(|| {
-            let values = before.map(|frame| frame.values.clone()).unwrap_or_default();
-            Arc::new(Frame::new(values, remote.baggage.clone()))
-        });
-        let Some(span) = &remote.span else { return Self { span: Span::Kept, frame } };
+        let mut carried = Self::of_baggage(remote.baggage.clone());
+        let Some(span) = &remote.span else { return carried };
         let trace = span.trace_id.get();
         let is_kept = !span.state.is_empty() && states::keep(span.trace_id, &span.state);
         let flags = record_flags(span.flags)
@@ -113,7 +120,8 @@ impl Carried {
             flags: u64::from(flags),
         };
         let state = is_kept.then_some(span.trace_id);
-        Self { span: Span::Parent(Parent { current, state }), frame }
+        carried.span = Span::Parent(Parent { current, state });
+        carried
     }
 
     /// The context with further key-values, as [`scope`](super::scope) gives them.
@@ -158,9 +166,26 @@ impl Carried {
             }
             Span::Parent(_) => Entry::Nothing,
         };
-        let frame = self.frame.as_ref();
-        let number = frame.and_then(|frame| local::with(|local| push_frame(local, frame)));
+        let frame = self.frame_here();
+        let number = frame.and_then(|frame| local::with(|local| push_frame(local, &frame)));
         Guard::new(number.flatten(), entry)
+    }
+
+    fn frame_here(&self) -> Option<Arc<Frame>> {
+        let frame = self.frame.as_ref()?;
+        let outer = if self.meets == Meets::Replaces { None } else { top() };
+        let Some(outer) = outer else { return Some(Arc::clone(frame)) };
+        let baggage = match self.meets {
+            Meets::AddsValues if !outer.baggage.is_empty() => &outer.baggage,
+            _ => &frame.baggage,
+        };
+        // Mostly it was made where it is entered, and holds what is there already.
+        let holds = |key| frame.values.get(key).is_some();
+        if *baggage == frame.baggage && outer.values.iter().all(|(key, _)| holds(key)) {
+            return Some(Arc::clone(frame));
+        }
+        let outer = Frame::new(outer.values.clone(), baggage.clone());
+        Some(Arc::new(outer.with_values(&frame.values)))
     }
 
     /// Runs `f` inside.
@@ -180,7 +205,7 @@ impl Clone for Carried {
             }
             Span::Parent(parent) => Span::Parent(Parent::holding(parent.current)),
         };
-        Self { span, frame: self.frame.clone() }
+        Self { span, frame: self.frame.clone(), meets: self.meets }
     }
 }
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 /// Gives futures a context.
 pub trait InContext: Sized {
     /// Gives key-values to every record inside, as [`scope`](super::scope) does, on top of those
-    /// of the thread that calls this.
+    /// of the thread that calls this and of the one that polls.
     fn in_scope_values(self, values: impl Into<Labels>) -> Scoped<Self> {
         self.in_context(Carried::of_values(&values.into()))
     }

@@ -84,8 +84,20 @@ pub(crate) fn get(trace_id: TraceId) -> TraceState {
         .unwrap_or_default()
 }
 
-/// Of how many traces the state is known.
 #[cfg(test)]
-pub(crate) fn count() -> usize {
-    COUNT.load(Ordering::Relaxed)
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_holder_removes_the_state() {
+        let trace_id = TraceId::new(0xA11CE).unwrap();
+        let state = TraceState::parse(["a=1"]).unwrap();
+        assert!(!hold(trace_id));
+        assert!(keep(trace_id, &state) && hold(trace_id));
+        release(trace_id);
+        assert_eq!(get(trace_id), state);
+        release(trace_id);
+        assert!(get(trace_id).is_empty());
+        release(trace_id);
+    }
 }
