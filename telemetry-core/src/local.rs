@@ -10,11 +10,12 @@
 //!   shared one.
 
 use crate::chunk::Producer;
-use crate::context::Frames;
-use crate::context::ids::Generator;
 use crate::intake::Intake;
+use crate::own::{self, is_own_thread};
+use crate::plan::Scope;
+use crate::propagation::Frames;
+use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
-use crate::router::Scope;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -54,6 +55,8 @@ pub(crate) struct Local {
     pub(crate) current: Cell<Current>,
     /// The span that this thread opened last: the one it most likely enters next.
     pub(crate) newest: Cell<Current>,
+    /// Its handle while it is open as far as this thread knows; 0 = look the span up.
+    pub(crate) newest_handle: Cell<u64>,
     pub(crate) stack: Stack,
     /// Enters beyond [`STACK_MAX`], which keep the current span.
     pub(crate) overflow: Cell<usize>,
@@ -161,6 +164,7 @@ impl Local {
             mode: Cell::new(if is_own_thread() { mode::OWN } else { 0 }),
             current: Cell::new(Current::default()),
             newest: Cell::new(Current::default()),
+            newest_handle: Cell::new(0),
             stack: Stack::new(),
             overflow: Cell::new(0),
             ids: Generator::new(),
@@ -210,7 +214,6 @@ thread_local! {
     // Two keys: a constant cell without a destructor costs the fast path no check.
     static LOCAL: Cell<*const Local> = const { Cell::new(UNSET) };
     static GUARD: Guard = const { Guard };
-    static OWN: Cell<bool> = const { Cell::new(false) };
     static IN_SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -317,10 +320,6 @@ impl Drop for SharedAccess {
 /// Marks the calling thread as the pipeline's own: what it emits goes to diagnostics only, and it
 /// never waits for room. Exporters call it on every thread they start.
 pub fn mark_own_thread() {
-    OWN.set(true);
+    own::mark();
     with(|local| local.mode.set(local.mode.get() | mode::OWN));
-}
-
-pub(crate) fn is_own_thread() -> bool {
-    OWN.get()
 }

@@ -12,10 +12,10 @@
 use crate::callsite::{self, Callsite, Decision};
 use crate::error::Error;
 use crate::export::Signals;
-use crate::filter::Filter;
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
+use crate::plan::{Plan, Scope};
 use crate::record::flag;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -25,53 +25,6 @@ use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite
 /// The process's `tracing` subscriber.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Router;
-
-/// What each sink of a pipeline wants.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) epoch: u8,
-    pub(crate) sinks: Vec<(Signals, Filter)>,
-}
-
-impl Plan {
-    /// Which sinks want the records of a callsite.
-    pub(crate) fn decide(&self, callsite: &Callsite) -> Decision {
-        // A span is wanted where its events are, too: for the fields around them.
-        let signals = if callsite.is_span() {
-            [Signals::SPANS, Signals::LOGS]
-        } else {
-            [Signals::LOGS, Signals::LOGS]
-        };
-        self.decide_for(callsite.target(), callsite.level(), signals)
-    }
-
-    /// Which sinks want an event without a callsite of its own.
-    pub(crate) fn decide_event(&self, target: &str, level: Level) -> Decision {
-        self.decide_for(target, level, [Signals::LOGS, Signals::LOGS])
-    }
-
-    fn decide_for(&self, target: &str, level: Level, either: [Signals; 2]) -> Decision {
-        let mut sinks = 0;
-        for (n, (signals, filter)) in self.sinks.iter().enumerate() {
-            let takes = either.iter().any(|wanted| signals.contains(*wanted));
-            if takes && filter.enabled(target, level) {
-                sinks |= 1 << n;
-            }
-        }
-        Decision { epoch: self.epoch, sinks, urgent: level == Level::Error && sinks != 0 }
-    }
-
-    fn max_level(&self) -> Option<Level> {
-        self.sinks.iter().filter_map(|(_, filter)| filter.max_level()).min()
-    }
-}
-
-/// A pipeline that takes the records of the threads inside its scope only.
-#[derive(Debug)]
-pub(crate) struct Scope {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) intake: Arc<Intake>,
-}
 
 struct Plans {
     attached: Option<Arc<Plan>>,
@@ -192,7 +145,34 @@ fn decide(plans: &Plans, callsite: &Callsite) -> Decision {
 /// Lets `tracing` ask again for every callsite, and `log` for the level.
 pub(crate) fn rebuild_interest() {
     tracing_callsite::rebuild_interest_cache();
-    crate::bridge::log::set_max_level(max_level());
+    set_log_level();
+}
+
+static HAS_LOG: AtomicBool = AtomicBool::new(false);
+
+/// Are the records of the `log` crate taken?
+pub(crate) fn has_log() -> bool {
+    HAS_LOG.load(Ordering::Acquire)
+}
+
+/// From now on the records of the `log` crate are taken.
+pub(crate) fn take_log() {
+    HAS_LOG.store(true, Ordering::Release);
+    set_log_level();
+}
+
+/// Tells `log` what is wanted, so that its macros cost one load for the rest.
+fn set_log_level() {
+    if has_log() {
+        log::set_max_level(match max_level().into_level() {
+            None => log::LevelFilter::Off,
+            Some(tracing_core::Level::ERROR) => log::LevelFilter::Error,
+            Some(tracing_core::Level::WARN) => log::LevelFilter::Warn,
+            Some(tracing_core::Level::INFO) => log::LevelFilter::Info,
+            Some(tracing_core::Level::DEBUG) => log::LevelFilter::Debug,
+            Some(tracing_core::Level::TRACE) => log::LevelFilter::Trace,
+        });
+    }
 }
 
 /// The entry of a `tracing` callsite, registered and decided if it is new.
@@ -301,7 +281,7 @@ pub(crate) fn max_level() -> LevelFilter {
 /// flag. Log events are not sampled (OpenTelemetry, logs SDK).
 pub trait Sampler: Send + Sync + 'static {
     /// Should the spans of this trace be exported?
-    fn sample(&self, trace_id: crate::context::TraceId, root: &Callsite) -> bool;
+    fn sample(&self, trace_id: crate::propagation::TraceId, root: &Callsite) -> bool;
 }
 
 static HAS_SAMPLER: AtomicBool = AtomicBool::new(false);
@@ -324,7 +304,8 @@ pub(crate) fn sample(trace_high: u64, trace_low: u64, root: &Callsite) -> u8 {
 #[cold]
 fn ask_sampler(trace_id: u128, root: &Callsite) -> u8 {
     let sampler = SAMPLER.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let (Some(sampler), Some(trace_id)) = (sampler, crate::context::TraceId::new(trace_id)) else {
+    let (Some(sampler), Some(trace_id)) = (sampler, crate::propagation::TraceId::new(trace_id))
+    else {
         return flag::SAMPLED | flag::RANDOM;
     };
     // A user's sampler must not panic into the call site; without its word the trace is kept.

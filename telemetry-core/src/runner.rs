@@ -16,11 +16,11 @@ use crate::batch::{Batch, Content};
 use crate::clock;
 use crate::diagnostics;
 use crate::export::{Ack, Context, Delivery, Exporter, Outcome, Signals};
+use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use crate::level::Level;
 use crate::metric::Snapshot;
-use crate::worker::flush::Ticket;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -321,7 +321,8 @@ impl Sink {
         self.work.notify_one();
     }
 
-    /// Waits until nothing is queued or under way and the runner has ended; `false` at the deadline.
+    /// Waits until nothing is queued or under way and the runner has ended; `false` at the
+    /// deadline.
     pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
         let mut queue = self.queue();
         while !(queue.ended && queue.open.is_empty()) {

@@ -16,15 +16,12 @@ use crate::{recorder, router};
 use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tracing_core::LevelFilter;
 
 /// The `log` crate's logger.
 #[derive(Debug)]
 struct Bridge;
 
 static BRIDGE: Bridge = Bridge;
-static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Makes the bridge the process's logger, if it is not yet.
 ///
@@ -32,29 +29,14 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 ///
 /// Another library's logger is the global one.
 pub(crate) fn install() -> Result<(), Error> {
-    if INSTALLED.load(Ordering::Acquire) {
+    if router::has_log() {
         return Ok(());
     }
     log::set_logger(&BRIDGE).map_err(|_| {
         Error::foreign("the global `log` logger", "do not install another one beside it")
     })?;
-    INSTALLED.store(true, Ordering::Release);
-    set_max_level(router::max_level());
+    router::take_log();
     Ok(())
-}
-
-/// Tells `log` what is wanted, so that its macros cost one load for the rest.
-pub(crate) fn set_max_level(level: LevelFilter) {
-    if INSTALLED.load(Ordering::Acquire) {
-        log::set_max_level(match level.into_level() {
-            None => log::LevelFilter::Off,
-            Some(tracing_core::Level::ERROR) => log::LevelFilter::Error,
-            Some(tracing_core::Level::WARN) => log::LevelFilter::Warn,
-            Some(tracing_core::Level::INFO) => log::LevelFilter::Info,
-            Some(tracing_core::Level::DEBUG) => log::LevelFilter::Debug,
-            Some(tracing_core::Level::TRACE) => log::LevelFilter::Trace,
-        });
-    }
 }
 
 /// The callsite that stands for all `log` records of a level.

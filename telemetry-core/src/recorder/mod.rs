@@ -57,7 +57,7 @@ fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Ev
     let current = if event.is_contextual() {
         local.current.get()
     } else {
-        event.parent().and_then(|id| span::current_of(id.into_u64())).unwrap_or_default()
+        event.parent().map(|id| span::parent_of(local, id.into_u64())).unwrap_or_default()
     };
     emit_event(local, callsite, decision, current, |_| {}, |writer| event.record(writer));
 }
@@ -131,16 +131,27 @@ fn emit(
         return emit_unusual(local, *header, lead, write);
     }
     local.mode.set(mode::BUSY);
+    let unbusy = Unbusy(local);
     let written = local.producer().write(header, |writer| {
         lead(writer);
         write(writer);
     });
+    std::mem::forget(unbusy);
     let after = local.mode.replace(0);
     if after != mode::BUSY {
         end_unusual(local, after);
     }
     local.intake.waker.after_commit();
     if written { Ok(()) } else { Err(Cause::BufferFull) }
+}
+
+/// Ends the busy state if a panic leaves the writing of a record (none is known to get this far).
+struct Unbusy<'a>(&'a Local);
+
+impl Drop for Unbusy<'_> {
+    fn drop(&mut self) {
+        self.0.mode.set(self.0.mode.get() & !(mode::BUSY | mode::NESTED));
+    }
 }
 
 /// Writes a record that is a header only, and so calls nobody's code.
@@ -181,10 +192,12 @@ fn emit_unusual(
     let scoped = (local.scope.borrow().as_ref())
         .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)));
     local.mode.set(before | mode::BUSY);
+    let unbusy = Unbusy(local);
     let written = match &scoped {
         Some((_, producer)) => producer.write(&header, write),
         None => local.producer().write(&header, write),
     };
+    std::mem::forget(unbusy);
     end_unusual(local, local.mode.get());
     match &scoped {
         Some((scope, _)) => scope.intake.waker.after_commit(),

@@ -10,9 +10,9 @@ use super::slots::{self, Ended, Released, SpanFacts};
 use super::{INHERITED_FLAGS, decision, emit, emit_header, states, with_intake};
 use crate::callsite::Callsite;
 use crate::clock;
-use crate::context::TraceId;
 use crate::ledger::{Cause, Signal};
 use crate::local::{self, Current, Local};
+use crate::propagation::TraceId;
 use crate::record::{Header, Kind, Writer, flag};
 use crate::router;
 use std::sync::atomic::Ordering;
@@ -88,6 +88,7 @@ fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) 
     }
     let (span_id, flags) = (facts.span_id, u64::from(facts.flags & INHERITED_FLAGS));
     local.newest.set(Current { handle, span_id, trace_high, trace_low, flags });
+    local.newest_handle.set(handle);
     let header = header(Kind::SpanStart, &facts, clock::ticks());
     // A start that finds no room is found out at the close, as `start_lost`.
     let lead = |writer: &mut Writer<'_>| writer.leading_u64(parent.span_id);
@@ -158,9 +159,14 @@ fn parent(local: &Local, attributes: &Attributes<'_>) -> Current {
     if attributes.is_contextual() {
         return local.current.get();
     }
-    let Some(id) = attributes.parent() else { return Current::default() };
-    current_of(id.into_u64()).unwrap_or_else(|| {
-        stale(local, id.into_u64());
+    attributes.parent().map(|id| parent_of(local, id.into_u64())).unwrap_or_default()
+}
+
+/// The span that was named as a parent; a stale or forged one is counted and ignored.
+#[inline(always)]
+pub(super) fn parent_of(local: &Local, handle: u64) -> Current {
+    current_of(handle).unwrap_or_else(|| {
+        stale(local, handle);
         Current::default()
     })
 }
@@ -224,14 +230,16 @@ fn enter_slow(handle: u64) {
 
 #[inline(always)]
 fn enter_in(local: &Local, handle: u64) {
-    let newest = local.newest.get();
-    if newest.handle == handle {
-        return push(local, newest);
+    if local.newest_handle.get() == handle {
+        return push(local, local.newest.get());
     }
     match current_of(handle) {
         Some(current) => push(local, current),
-        // The exit that belongs to it must find its place.
-        None => push(local, Current { handle, ..local.current.get() }),
+        None => {
+            stale(local, handle);
+            // The exit that belongs to it must find its place.
+            push(local, Current { handle, ..local.current.get() });
+        }
     }
 }
 
@@ -326,6 +334,9 @@ fn close_in(local: &Local, handle: u64) -> bool {
             false
         }
         Released::Last(ended) => {
+            if local.newest_handle.get() == handle {
+                local.newest_handle.set(0);
+            }
             let parent = finish(local, ended);
             if parent != 0 {
                 release_parents(local, parent);

@@ -8,8 +8,8 @@
 //! - At most [`STATES_MAX`] traces; the state of one beyond is not sent on, and that is said.
 //! - Two requests of one trace share an entry: the later one's state replaces the earlier one's.
 
-use crate::context::{TraceId, TraceState};
 use crate::level::Level;
+use crate::propagation::{TraceId, TraceState};
 use crate::{diagnostics, router};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

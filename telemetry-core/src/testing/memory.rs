@@ -6,10 +6,10 @@
 //!   for tests only.
 
 use crate::batch::{Batch, Record, SpanView};
-use crate::context::{SpanId, TraceId};
 use crate::export::{Ack, Exporter, Outcome, Signals};
 use crate::level::Level;
 use crate::metric::Snapshot;
+use crate::propagation::{SpanId, TraceId};
 use crate::record::{Field, Kind, Value};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -8,7 +8,6 @@
 //!   room; with nothing to do it sleeps up to a second at a time.
 
 mod drain;
-pub(crate) mod flush;
 #[expect(unsafe_code, reason = "asks the allocator to give memory back")]
 mod memory;
 mod report;
@@ -17,12 +16,12 @@ mod spans;
 use crate::batch::Builder;
 use crate::clock::{self, Anchors};
 use crate::export::Signals;
+use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::metric::Registry;
 use crate::router::Reservation;
 use crate::runner::Sink;
 use drain::{Drain, Mode};
-use flush::Ticket;
 use report::SelfReport;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -6,8 +6,8 @@
 //!   between.
 
 use super::Carried;
-use crate::context::RemoteContext;
 use crate::metric::Labels;
+use crate::propagation::RemoteContext;
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -6,9 +6,9 @@
 //! - It is made whole when it is captured: entering it allocates a place in two vectors at most.
 
 use super::{Entry, Guard, push_frame, record_flags, top, trace_id};
-use crate::context::{Baggage, Frame, RemoteContext, TraceId};
 use crate::local::{self, Current};
 use crate::metric::{Labels, Value};
+use crate::propagation::{Baggage, Frame, RemoteContext, TraceId};
 use crate::record::flag;
 use crate::recorder::{self, slots, states};
 use std::panic::Location;

@@ -5,7 +5,7 @@
 //! - Extraction never fails: what cannot be read is as if it were not there, and never replaces a
 //!   value that was there before.
 //! - A `traceparent` that comes twice counts as none; without one, `tracestate` is not read.
-//! - Until propagators are set for the process, its [`extract`] and [`inject`] do nothing.
+//! - Until propagators are set for the process, nothing is extracted or injected by name of the process.
 
 use super::baggage::Baggage;
 use super::carrier::{Extract, Inject};
@@ -137,15 +137,7 @@ impl Propagators {
         remote
     }
 
-    /// Writes the thread's context: its span, the trace's state, its baggage.
-    pub fn inject<C: Inject + ?Sized>(self, carrier: &mut C) {
-        if self != Self::NONE {
-            let here = RemoteContext::new(super::current(), super::baggage());
-            self.inject_from(&here, carrier);
-        }
-    }
-
-    /// Writes a context that is not the thread's.
+    /// Writes a context, of this thread or not.
     pub fn inject_from<C: Inject + ?Sized>(self, context: &RemoteContext, carrier: &mut C) {
         if self.contains(Self::TRACE_CONTEXT)
             && let Some(span) = &context.span
@@ -190,7 +182,7 @@ fn span<C: Extract + ?Sized>(carrier: &C) -> Option<SpanContext> {
 
 static OF_PROCESS: AtomicU8 = AtomicU8::new(0);
 
-/// Sets the process's propagators: those of [`extract`] and [`inject`].
+/// Sets the process's propagators: those of `context::extract` and `context::inject`.
 pub fn set_propagators(propagators: Propagators) {
     // Relaxed, here and below: the set is all that is published.
     OF_PROCESS.store(propagators.0, Ordering::Relaxed);
@@ -204,9 +196,4 @@ pub fn propagators() -> Propagators {
 /// Reads what a caller sent, with the process's propagators.
 pub fn extract<C: Extract + ?Sized>(carrier: &C) -> RemoteContext {
     propagators().extract(carrier)
-}
-
-/// Writes the thread's context, with the process's propagators.
-pub fn inject<C: Inject + ?Sized>(carrier: &mut C) {
-    propagators().inject(carrier);
 }
