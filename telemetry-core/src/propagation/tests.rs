@@ -13,7 +13,7 @@ fn cases(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str
     lines.map(|line| line.split_once('|').unwrap())
 }
 
-/// `~N*TEXT~` stands for TEXT N times, `\t` for a tab.
+/// `~N*TEXT~` stands for TEXT N times, `\t` for a tab, `\s` for a space.
 fn expand(text: &str) -> String {
     let mut parts = text.split('~');
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -22,7 +22,7 @@ fn expand(text: &str) -> String {
         out.push_str(&text.repeat(count.parse().unwrap()));
         out.push_str(parts.next().unwrap_or_default());
     }
-    out.replace("\\t", "\t")
+    out.replace("\\t", "\t").replace("\\s", " ")
 }
 
 #[test]
@@ -183,7 +183,9 @@ fn round_trip(carrier: &[(String, String)]) {
 
 proptest! {
     #[test]
-    fn arbitrary_headers_never_panic(values in prop::collection::vec((0..3_usize, any::<Vec<u8>>()), 0..6)) {
+    fn arbitrary_headers_never_panic(
+        values in prop::collection::vec((0..3_usize, any::<Vec<u8>>()), 0..6),
+    ) {
         let named = |(n, value): &(usize, Vec<u8>)| {
             (propagate::FIELDS[*n].to_owned(), String::from_utf8_lossy(value).into_owned())
         };
@@ -194,9 +196,12 @@ proptest! {
     fn headers_that_are_nearly_right_survive_a_round_trip(
         parent in "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]{0,3})?",
         states in prop::collection::vec("[a-z0-9][a-z0-9@_*/-]{0,6}=[ -~]{1,9}[ ,]{0,2}", 0..9),
-        baggage in prop::collection::vec("[a-zA-Z!#]{1,3} ?= ?([!-~]|%[0-9A-Fa-f]{2}){0,9}(;[a-z=]{0,4})?", 0..9),
+        baggage in prop::collection::vec(
+            "[a-zA-Z!#]{1,3} ?= ?([!-~]|%[0-9A-Fa-f]{2}){0,9}(;[a-z=]{0,4})?", 0..9,
+        ),
     ) {
-        let mut carrier = carrier(&[&parent], &states.iter().map(String::as_str).collect::<Vec<_>>());
+        let states: Vec<&str> = states.iter().map(String::as_str).collect();
+        let mut carrier = carrier(&[&parent], &states);
         carrier.push(("baggage".to_owned(), baggage.join(",")));
         round_trip(&carrier);
     }
