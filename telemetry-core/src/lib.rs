@@ -21,6 +21,7 @@ mod flush;
 
 mod macros;
 pub mod bridge;
+pub mod context;
 #[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
 mod recorder;
 mod router;
@@ -41,7 +42,7 @@ pub mod filter;
 #[expect(unsafe_code, reason = "writes and reads typed bytes in lent memory")]
 pub mod record;
 
-pub mod context;
+mod propagation;
 pub mod resource;
 pub mod metric;
 pub mod diagnostics;

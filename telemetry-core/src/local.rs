@@ -10,10 +10,11 @@
 //!   shared one.
 
 use crate::chunk::Producer;
-use crate::context::ids::Generator;
 use crate::intake::Intake;
 use crate::own::{self, is_own_thread};
 use crate::plan::Scope;
+use crate::propagation::Frames;
+use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,10 +31,12 @@ pub(crate) mod mode {
     pub(crate) const OWN: u32 = 8;
     /// A scoped pipeline takes the thread's records.
     pub(crate) const SCOPED: u32 = 16;
+    /// Records get fields of the scope that the thread is in.
+    pub(crate) const FIELDS: u32 = 32;
 }
 
 /// The span a thread is in, with everything an event needs of it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Current {
     /// The handle `tracing` knows it by; 0 = none.
     pub(crate) handle: u64,
@@ -63,6 +66,8 @@ pub(crate) struct Local {
     pub(crate) scope: RefCell<Option<ScopedBuffer>>,
     /// The last event's callsite: how the `log` bridge knows `tracing`'s own log record of it.
     pub(crate) last_callsite: Cell<u32>,
+    /// What the thread carries beside its spans.
+    pub(crate) frames: Frames,
 }
 
 /// The spans around the current one, outermost first.
@@ -117,9 +122,19 @@ impl Stack {
     /// Takes the innermost entry of a span out, wherever it stands.
     #[cold]
     pub(crate) fn remove(&self, handle: u64) {
+        self.remove_last(|entry| entry.handle == handle);
+    }
+
+    /// Takes the innermost entry of a caller's span out, wherever it stands.
+    #[cold]
+    pub(crate) fn remove_parent(&self, parent: Current) {
+        self.remove_last(|entry| *entry == parent);
+    }
+
+    fn remove_last(&self, is_it: impl Fn(&Current) -> bool) {
         // SAFETY: the type's invariant.
         let stack = unsafe { &mut *self.0.get() };
-        if let Some(at) = stack.iter().rposition(|entry| entry.handle == handle) {
+        if let Some(at) = stack.iter().rposition(is_it) {
             stack.remove(at);
         }
     }
@@ -157,6 +172,7 @@ impl Local {
             side: RefCell::new(Vec::new()),
             scope: RefCell::new(None),
             last_callsite: Cell::new(0),
+            frames: Frames::new(),
         })
     }
 
@@ -289,6 +305,7 @@ impl SharedAccess {
             local.mode.set(if is_own_thread() { mode::OWN } else { 0 });
             local.set_current(Current::default());
             local.stack.clear();
+            local.frames.clear();
         }
         Some(Self { guard })
     }

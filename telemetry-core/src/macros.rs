@@ -79,7 +79,8 @@ impl Site {
         let heard = local::with_any(|local| {
             let decision = recorder::decision(local, callsite);
             if decision.sinks != 0 {
-                recorder::emit_event(local, callsite, decision, local.current.get(), write);
+                let current = local.current.get();
+                recorder::emit_event(local, callsite, decision, current, |_| {}, write);
             }
         });
         if heard.is_none() {

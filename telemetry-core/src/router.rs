@@ -284,7 +284,7 @@ pub trait Sampler: Send + Sync + 'static {
     /// Should the spans of this trace be exported?
     ///
     /// Spans that are opened in here are: nobody is asked about them.
-    fn sample(&self, trace_id: crate::context::TraceId, root: &Callsite) -> bool;
+    fn sample(&self, trace_id: crate::propagation::TraceId, root: &Callsite) -> bool;
 }
 
 static HAS_SAMPLER: AtomicBool = AtomicBool::new(false);
@@ -301,18 +301,19 @@ pub(crate) fn sample(trace_high: u64, trace_low: u64, root: &Callsite) -> u8 {
     if HAS_SAMPLER.load(Ordering::Relaxed) {
         return ask_sampler(u128::from(trace_high) << 64 | u128::from(trace_low), root);
     }
-    flag::SAMPLED
+    flag::SAMPLED | flag::RANDOM
 }
 
 #[cold]
 fn ask_sampler(trace_id: u128, root: &Callsite) -> u8 {
     let sampler = SAMPLER.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let (Some(sampler), Some(trace_id)) = (sampler, crate::context::TraceId::new(trace_id)) else {
-        return flag::SAMPLED;
+    let (Some(sampler), Some(trace_id)) = (sampler, crate::propagation::TraceId::new(trace_id))
+    else {
+        return flag::SAMPLED | flag::RANDOM;
     };
     // A sampler may open spans, an instrumented function's for example: it is not asked about them.
     if ASKING.replace(true) {
-        return flag::SAMPLED;
+        return flag::SAMPLED | flag::RANDOM;
     }
     // A user's sampler must not panic into the call site; without its word the trace is kept.
     let ask = std::panic::AssertUnwindSafe(|| sampler.sample(trace_id, root));
@@ -321,7 +322,7 @@ fn ask_sampler(trace_id: u128, root: &Callsite) -> u8 {
         true
     });
     ASKING.set(false);
-    if is_kept { flag::SAMPLED } else { 0 }
+    flag::RANDOM | if is_kept { flag::SAMPLED } else { 0 }
 }
 
 thread_local! {

@@ -78,9 +78,9 @@ impl log::Log for Bridge {
                 return;
             }
             let current = local.current.get();
-            recorder::emit_event(local, callsite(level), decision, current, |writer| {
-                write(writer, record);
-            });
+            let lead = |writer: &mut Writer<'_>| write_origin(writer, record);
+            let write = |writer: &mut Writer<'_>| write_fields(writer, record);
+            recorder::emit_event(local, callsite(level), decision, current, lead, write);
         });
         if heard.is_none() {
             recorder::lost_without_local(decision, Signal::Log);
@@ -104,13 +104,16 @@ fn is_echo(last_callsite: u32, record: &log::Record<'_>) -> bool {
     })
 }
 
-fn write(writer: &mut Writer<'_>, record: &log::Record<'_>) {
+fn write_origin(writer: &mut Writer<'_>, record: &log::Record<'_>) {
     writer.origin(
         record.target(),
         record.module_path().unwrap_or_default(),
         record.file().unwrap_or_default(),
         record.line().unwrap_or_default(),
     );
+}
+
+fn write_fields(writer: &mut Writer<'_>, record: &log::Record<'_>) {
     match record.args().as_str() {
         Some(text) => writer.str(0, text),
         None => writer.format_args(0, *record.args()),

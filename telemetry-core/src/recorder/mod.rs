@@ -8,9 +8,13 @@
 //! - What our own threads emit is counted and not recorded.
 
 mod encode;
+mod fields;
 pub(crate) mod slots;
 mod span;
+pub(crate) mod states;
 mod subscriber;
+
+pub(crate) use span::{close, enter, enter_parent, exit, leave_parent, retain};
 
 use crate::callsite::{Callsite, Decision};
 use crate::clock;
@@ -65,7 +69,7 @@ fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Ev
     } else {
         event.parent().map(|id| span::parent_of(local, id.into_u64())).unwrap_or_default()
     };
-    emit_event(local, callsite, decision, current, |writer| event.record(writer));
+    emit_event(local, callsite, decision, current, |_| {}, |writer| event.record(writer));
 }
 
 /// Which sinks want a callsite's records, of the pipeline that takes this thread's.
@@ -87,12 +91,15 @@ fn scoped_decision(local: &Local, callsite: &Callsite) -> Decision {
 }
 
 /// Writes an event's record; counts it when it is lost.
+///
+/// `lead` writes what stands before the fields, `write` the fields.
 #[inline(always)]
 pub(crate) fn emit_event(
     local: &Local,
     callsite: &Callsite,
     decision: Decision,
     current: Current,
+    lead: impl FnOnce(&mut Writer<'_>),
     write: impl FnOnce(&mut Writer<'_>),
 ) {
     let header = Header {
@@ -106,7 +113,7 @@ pub(crate) fn emit_event(
         trace_low: current.trace_low,
         span_id: current.span_id,
     };
-    if let Err(cause) = emit(local, &header, write) {
+    if let Err(cause) = emit(local, &header, lead, write) {
         lost(local, header, Signal::Log, cause);
     }
     if decision.urgent {
@@ -124,16 +131,25 @@ fn lost(local: &Local, header: Header, signal: Signal, cause: Cause) {
 
 /// Writes one record into the thread's buffer.
 #[inline(always)]
-fn emit(local: &Local, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> Result<(), Cause> {
+fn emit(
+    local: &Local,
+    header: &Header,
+    lead: impl FnOnce(&mut Writer<'_>),
+    write: impl FnOnce(&mut Writer<'_>),
+) -> Result<(), Cause> {
     if local.mode.get() != 0 {
-        return emit_unusual(local, *header, write);
+        return emit_unusual(local, *header, lead, write);
     }
     local.mode.set(mode::BUSY);
     let unbusy = Unbusy(local);
-    let written = local.producer().write(header, write);
+    let written = local.producer().write(header, |writer| {
+        lead(writer);
+        write(writer);
+    });
     std::mem::forget(unbusy);
-    if local.mode.replace(0) != mode::BUSY {
-        append_side(local);
+    let after = local.mode.replace(0);
+    if after != mode::BUSY {
+        end_unusual(local, after);
     }
     local.intake.waker.after_commit();
     if written { Ok(()) } else { Err(Cause::BufferFull) }
@@ -152,7 +168,7 @@ impl Drop for Unbusy<'_> {
 #[inline(always)]
 fn emit_header(local: &Local, header: &Header) -> Result<(), Cause> {
     if local.mode.get() != 0 {
-        return emit_unusual(local, *header, |_| {});
+        return emit_unusual(local, *header, |_| {}, |_| {});
     }
     let written = local.producer().write_header(header);
     local.intake.waker.after_commit();
@@ -164,6 +180,7 @@ fn emit_header(local: &Local, header: &Header) -> Result<(), Cause> {
 fn emit_unusual(
     local: &Local,
     header: Header,
+    lead: impl FnOnce(&mut Writer<'_>),
     write: impl FnOnce(&mut Writer<'_>),
 ) -> Result<(), Cause> {
     let before = local.mode.get();
@@ -172,21 +189,30 @@ fn emit_unusual(
         local.intake.oddities.own_records.fetch_add(1, Ordering::Relaxed);
         return Ok(());
     }
+    let write = |writer: &mut Writer<'_>| {
+        lead(writer);
+        if before & mode::FIELDS != 0 {
+            fields::write(local, header.kind, writer);
+        }
+        write(writer);
+    };
     if before & mode::BUSY != 0 {
         return emit_nested(local, &header, before, write);
     }
-    let Some((scope, producer)) = (local.scope.borrow().as_ref())
-        .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)))
-    else {
-        return Err(Cause::Reentrant);
-    };
+    let scoped = (local.scope.borrow().as_ref())
+        .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)));
     local.mode.set(before | mode::BUSY);
-    let written = producer.write(&header, write);
-    let after = local.mode.replace(before);
-    if after & mode::SIDE != 0 {
-        append_side(local);
+    let unbusy = Unbusy(local);
+    let written = match &scoped {
+        Some((_, producer)) => producer.write(&header, write),
+        None => local.producer().write(&header, write),
+    };
+    std::mem::forget(unbusy);
+    end_unusual(local, local.mode.get());
+    match &scoped {
+        Some((scope, _)) => scope.intake.waker.after_commit(),
+        None => local.intake.waker.after_commit(),
     }
-    scope.intake.waker.after_commit();
     if written { Ok(()) } else { Err(Cause::BufferFull) }
 }
 
@@ -212,9 +238,17 @@ fn emit_nested(
     Ok(())
 }
 
-/// Appends the records that were set aside.
+/// Ends the writing of a record; `after` is the mode that values' `Debug`s have left behind.
 #[cold]
 #[inline(never)]
+fn end_unusual(local: &Local, after: u32) {
+    local.mode.set(after & !(mode::BUSY | mode::NESTED | mode::SIDE));
+    if after & mode::SIDE != 0 {
+        append_side(local);
+    }
+}
+
+/// Appends the records that were set aside.
 fn append_side(local: &Local) {
     let side = std::mem::take(&mut *local.side.borrow_mut());
     let mut rest = &side[..];
@@ -252,4 +286,4 @@ pub(crate) fn with_intake<R>(local: &Local, f: impl FnOnce(&Intake) -> R) -> R {
 }
 
 /// The flags that a span or event inherits from the span it is in.
-pub(crate) const INHERITED_FLAGS: u8 = flag::SAMPLED;
+pub(crate) const INHERITED_FLAGS: u8 = flag::SAMPLED | flag::RANDOM | flag::STATE;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod backpressure;
+mod context;
 mod exporters;
 mod flush;
 mod formatting;
