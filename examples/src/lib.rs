@@ -5,6 +5,8 @@
 mod documents {
     #[doc = include_str!("../../README.md")]
     mod readme {}
+    #[doc = include_str!("../../docs/context.md")]
+    mod context {}
     #[doc = include_str!("../../docs/exporters.md")]
     mod exporters {}
 }

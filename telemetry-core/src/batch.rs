@@ -11,9 +11,9 @@
 
 use crate::callsite::{self, Callsite};
 use crate::clock::Anchor;
-use crate::context::{SpanId, TraceId};
 use crate::ledger::{Signal, Units};
 use crate::level::Level;
+use crate::propagation::{SpanId, TraceId};
 use crate::record::{Fields, Kind, Origin, RawRecord, Value, flag};
 use std::fmt;
 use std::sync::Arc;

@@ -1,11 +1,8 @@
-//! The ways out of a process: `exit` flushes, `fork`'s child stays off.
+//! The way out of a process: `exit` flushes.
 //!
 //! # Invariants
 //!
 //! - The exit hook uses no thread-local with a destructor and waits at most its deadline.
-//! - In a fork's child nothing is delivered: its worker and exporters were not copied, and what was
-//!   in the parent's buffers is the parent's. The child's call sites fall silent; it may
-//!   `exec`, or start telemetry in the program that it becomes.
 
 use crate::pipeline::{Pipeline, Shared};
 use std::sync::{Mutex, Once, PoisonError, Weak};
@@ -28,12 +25,6 @@ pub fn flush_at_exit(pipeline: &Pipeline) {
     HOOK.call_once(register_exit);
 }
 
-/// Lets a fork's child fall silent; called when a pipeline is attached.
-pub(crate) fn watch_forks() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(register_fork);
-}
-
 #[cfg(unix)]
 fn register_exit() {
     extern "C" fn hook() {
@@ -44,25 +35,12 @@ fn register_exit() {
     unsafe { libc::atexit(hook) };
 }
 
-#[cfg(unix)]
-fn register_fork() {
-    extern "C" fn child() {
-        crate::router::turn_off();
-    }
-    // SAFETY: `child` touches atomics only, which is allowed in a fork's child, and does not
-    // unwind.
-    unsafe { libc::pthread_atfork(None, None, Some(child)) };
-}
-
 #[cfg(not(unix))]
 fn register_exit() {}
 
-#[cfg(not(unix))]
-fn register_fork() {}
-
 #[cfg(unix)]
 fn flush() {
-    if crate::local::is_own_thread() {
+    if crate::own::is_own_thread() {
         return; // an exporter that ends the process cannot wait for itself
     }
     // `try_lock`: whoever holds it will not let go if this is a fork's child.

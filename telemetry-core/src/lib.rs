@@ -1,50 +1,59 @@
 //! The record and its way off the calling thread.
 //!
-//! The modules stand in the order in which a record meets them; a module uses only those that
-//! stand below it.
+//! The modules stand in the order in which they use each other: a module uses only those below
+//! it. First the side of the exporters and the pipeline, then the way of a record from its call
+//! site to the worker, then what both are made of.
 
 #![deny(unsafe_code)]
 
-pub mod bridge;
-#[expect(unsafe_code, reason = "a thread's state is reached through a raw pointer")]
-mod local;
-mod macros;
-#[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
-mod recorder;
-mod router;
-
-#[expect(unsafe_code, reason = "registers hooks with the C library")]
-pub mod exit;
-pub mod pipeline;
-mod runner;
 pub mod testing;
-mod worker;
 
 pub mod output;
 
+#[expect(unsafe_code, reason = "registers a hook with the C library")]
+pub mod exit;
+pub mod pipeline;
+#[expect(unsafe_code, reason = "registers a hook with the C library")]
+mod fork;
+mod worker;
+mod runner;
+mod flush;
+
+mod macros;
+pub mod bridge;
+pub mod context;
+#[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
+mod recorder;
+mod router;
+#[expect(unsafe_code, reason = "a thread's state is reached through a raw pointer")]
+mod local;
+mod plan;
+#[expect(unsafe_code, reason = "call sites count in a ledger behind an atomic pointer")]
+mod intake;
+mod own;
+#[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
+mod chunk;
+
+pub mod export;
 pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;
-#[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
-mod chunk;
-pub mod export;
 pub mod filter;
-#[expect(unsafe_code, reason = "call sites count in a ledger behind an atomic pointer")]
-mod intake;
 #[expect(unsafe_code, reason = "writes and reads typed bytes in lent memory")]
 pub mod record;
 
+mod propagation;
+pub mod resource;
+pub mod metric;
+pub mod diagnostics;
+#[expect(unsafe_code, reason = "asks standard error for room")]
+mod standard_error;
+pub mod ledger;
 #[expect(unsafe_code, reason = "reads the processor's counter")]
 pub mod clock;
-pub mod context;
-pub mod diagnostics;
-pub mod ledger;
-pub mod metric;
-pub mod resource;
 pub mod time_text;
-
-mod error;
 mod level;
+mod error;
 mod sync;
 
 #[doc(hidden)]

@@ -10,11 +10,13 @@
 //!   shared one.
 
 use crate::chunk::Producer;
-use crate::context::ids::Generator;
 use crate::filter::rules::Rules;
 use crate::intake::Intake;
+use crate::own::{self, is_own_thread};
+use crate::plan::Scope;
+use crate::propagation::Frames;
+use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
-use crate::router::Scope;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,11 +33,13 @@ pub(crate) mod mode {
     /// A scoped pipeline takes the thread's records.
     pub(crate) const SCOPED: u32 = 16;
     /// The next record is decided about once its fields are written.
-    pub(crate) const LATE: u32 = 32;
+    pub(crate) const LATE: u32 = 64;
+    /// Records get fields of the scope that the thread is in.
+    pub(crate) const FIELDS: u32 = 32;
 }
 
 /// The span a thread is in, with everything an event needs of it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Current {
     /// The handle `tracing` knows it by; 0 = none.
     pub(crate) handle: u64,
@@ -80,6 +84,8 @@ pub(crate) struct Local {
     pub(crate) around: Cell<Around>,
     /// Fields are being held against rules: a nested record comes from a value's `Debug`.
     pub(crate) holding: Cell<bool>,
+    /// What the thread carries beside its spans.
+    pub(crate) frames: Frames,
 }
 
 /// The spans around the current one, outermost first.
@@ -134,9 +140,19 @@ impl Stack {
     /// Takes the innermost entry of a span out, wherever it stands.
     #[cold]
     pub(crate) fn remove(&self, handle: u64) {
+        self.remove_last(|entry| entry.handle == handle);
+    }
+
+    /// Takes the innermost entry of a caller's span out, wherever it stands.
+    #[cold]
+    pub(crate) fn remove_parent(&self, parent: Current) {
+        self.remove_last(|entry| *entry == parent);
+    }
+
+    fn remove_last(&self, is_it: impl Fn(&Current) -> bool) {
         // SAFETY: the type's invariant.
         let stack = unsafe { &mut *self.0.get() };
-        if let Some(at) = stack.iter().rposition(|entry| entry.handle == handle) {
+        if let Some(at) = stack.iter().rposition(is_it) {
             stack.remove(at);
         }
     }
@@ -177,6 +193,7 @@ impl Local {
             rules: RefCell::new(None),
             around: Cell::new(Around { handle: 0, version: u64::MAX, directives: 0 }),
             holding: Cell::new(false),
+            frames: Frames::new(),
         })
     }
 
@@ -218,7 +235,6 @@ thread_local! {
     // Two keys: a constant cell without a destructor costs the fast path no check.
     static LOCAL: Cell<*const Local> = const { Cell::new(UNSET) };
     static GUARD: Guard = const { Guard };
-    static OWN: Cell<bool> = const { Cell::new(false) };
     static IN_SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -310,6 +326,7 @@ impl SharedAccess {
             local.mode.set(if is_own_thread() { mode::OWN } else { 0 });
             local.set_current(Current::default());
             local.stack.clear();
+            local.frames.clear();
         }
         Some(Self { guard })
     }
@@ -324,10 +341,6 @@ impl Drop for SharedAccess {
 /// Marks the calling thread as the pipeline's own: what it emits goes to diagnostics only, and it
 /// never waits for room. Exporters call it on every thread they start.
 pub fn mark_own_thread() {
-    OWN.set(true);
+    own::mark();
     with(|local| local.mode.set(local.mode.get() | mode::OWN));
-}
-
-pub(crate) fn is_own_thread() -> bool {
-    OWN.get()
 }

@@ -6,6 +6,7 @@
 //! - Arguments are evaluated only if somebody wants the event.
 
 use crate::callsite::{Callsite, Description};
+use crate::ledger::Signal;
 use crate::level::Level;
 use crate::record::Writer;
 use crate::{local, recorder, router};
@@ -75,7 +76,7 @@ impl Site {
         if callsite.decision().is_nobody() && !router::has_scopes() {
             return;
         }
-        local::with_any(|local| {
+        let heard = local::with_any(|local| {
             let mut decision = recorder::decision(local, callsite);
             if decision.sinks() == 0 {
                 decision = recorder::dynamic::own_event(local, callsite, decision);
@@ -83,8 +84,12 @@ impl Site {
                     return;
                 }
             }
-            recorder::emit_event(local, callsite, decision, local.current.get(), write);
+            let current = local.current.get();
+            recorder::emit_event(local, callsite, decision, current, |_| {}, write);
         });
+        if heard.is_none() {
+            recorder::lost_without_local(callsite.decision(), Signal::Log);
+        }
     }
 }
 

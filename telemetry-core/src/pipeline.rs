@@ -12,16 +12,17 @@ use crate::clock;
 use crate::error::Error;
 use crate::export::{Context, Exporter, Signals};
 use crate::filter::Filter;
+use crate::flush::{Passed, Ticket};
 use crate::intake::{BUDGET_BYTES, Intake, Ledger, Waits};
 use crate::ledger::{Report, SinkLedger};
 use crate::level::Level;
-use crate::local;
 use crate::metric::{self, Registry};
+use crate::own;
+use crate::plan::{Plan, Scope};
 use crate::resource::Resource;
-use crate::router::{self, Plan, Reservation, Sampler, Scope};
+use crate::router::{self, Reservation, Sampler};
 pub use crate::runner::OnFull;
 use crate::runner::Sink;
-use crate::worker::flush::{Passed, Ticket};
 use crate::worker::{self, Command, Commands, Parts, Worker};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -266,7 +267,7 @@ impl Builder {
         // From here on the drop of `pipeline` cleans up.
         router::attach(&plan)?;
         router::set_sampler(sampler);
-        crate::exit::watch_forks();
+        crate::fork::watch();
         if log && let Err(error) = crate::bridge::log::install() {
             crate::diagnostics::report("log.bridge", Level::Warn, error.to_string());
         }
@@ -386,7 +387,7 @@ impl Shared {
         Report {
             exporters: self.sinks.iter().map(|sink| sink.ledger().read(&sink.name)).collect(),
             // In a fork's child their locks may be held by a thread that is not there.
-            buffered: if is_ours { self.intake.buffered() } else { 0 },
+            buffered: if is_ours { self.buffered() } else { 0 },
             blocked: if is_ours { self.intake.blocked() } else { Duration::ZERO },
             cut: oddities.cut.load(Ordering::Relaxed),
             stale_spans: oddities.stale_spans.load(Ordering::Relaxed),
@@ -394,6 +395,10 @@ impl Shared {
             own_records: oddities.own_records.load(Ordering::Relaxed),
             timed_out,
         }
+    }
+
+    fn buffered(&self) -> u64 {
+        self.commands.left_behind().unwrap_or_else(|| self.intake.buffered())
     }
 
     fn begin_flush(&self, timeout: Duration) -> Arc<Ticket> {
@@ -485,7 +490,7 @@ impl Pipeline {
     ///
     /// A second call only reports.
     pub fn end(&self, timeout: Duration) -> Report {
-        if !self.shared.is_running() || local::is_own_thread() {
+        if !self.shared.is_running() || own::is_own_thread() {
             return self.shared.report(false);
         }
         if self.shared.ended.swap(true, Ordering::AcqRel) {
@@ -531,7 +536,7 @@ impl Pipeline {
 }
 
 fn refuse_own_thread(call: &str) -> Result<(), Error> {
-    if local::is_own_thread() {
+    if own::is_own_thread() {
         let text = format!(
             "`{call}` was called on one of the pipeline's own threads: it would wait for itself"
         );

@@ -10,15 +10,15 @@
 //!   plans, so no pipeline can silence another one's callsites.
 
 use crate::callsite::{self, Callsite, Decision, Verdict};
-use crate::error::Error;
-use crate::export::Signals;
-use crate::filter::Filter;
+use crate::error::{Error, discard_panic};
 use crate::filter::rules::Rules;
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
+use crate::plan::{Plan, Scope};
 use crate::record::flag;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use tracing_core::subscriber::Interest;
 use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite};
@@ -27,90 +27,13 @@ use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Router;
 
-/// What each sink of a pipeline wants.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) epoch: u8,
-    sinks: Vec<(Signals, Filter)>,
-    /// The directives of spans and fields, if there are any.
-    pub(crate) rules: Option<Rules>,
-}
-
-impl Plan {
-    /// The plan of a pipeline's sinks.
-    ///
-    /// # Errors
-    ///
-    /// The filters have too many directives of spans and fields, all taken together.
-    pub(crate) fn new(epoch: u8, sinks: Vec<(Signals, Filter)>) -> Result<Self, Error> {
-        let rules = Rules::new(&sinks, next_rules_generation)?;
-        Ok(Self { epoch, sinks, rules })
-    }
-
-    /// Which sinks want the records of a callsite.
-    pub(crate) fn decide(&self, callsite: &Callsite) -> Decision {
-        self.judge(callsite).decision
-    }
-
-    /// As [`Plan::decide`], with what is needed to complete it where spans and fields decide.
-    pub(crate) fn judge(&self, callsite: &Callsite) -> Verdict {
-        let is_span = callsite.is_span();
-        let static_sinks = self.static_sinks(callsite.target(), callsite.level(), is_span);
-        let decision = Decision::of(self.epoch, static_sinks, callsite.level());
-        let Some(rules) = &self.rules else {
-            return Verdict { decision, static_sinks, candidates: 0 };
-        };
-        let candidates = rules.candidates(callsite);
-        let may_change = rules.may_change(callsite.level(), static_sinks, is_span);
-        // A span is there for what it carries, even if its own fate is certain.
-        if !may_change && (candidates == 0 || !is_span) {
-            return Verdict { decision, static_sinks, candidates: 0 };
-        }
-        Verdict { decision: Decision::dynamic(self.epoch), static_sinks, candidates }
-    }
-
-    /// Which sinks want an event without a callsite of its own; `around` is what the spans around
-    /// it carry.
-    fn decide_event(&self, target: &str, level: Level, around: u64) -> Decision {
-        let sinks = self.static_sinks(target, level, false);
-        let sinks = match &self.rules {
-            Some(rules) => rules.decide(level, sinks, around, 0, false),
-            None => sinks,
-        };
-        Decision::of(self.epoch, sinks, level)
-    }
-
-    fn static_sinks(&self, target: &str, level: Level, is_span: bool) -> u32 {
-        // A span is wanted where its events are, too: for the fields around them.
-        let of_spans = if is_span { Signals::SPANS } else { Signals::LOGS };
-        let either = [of_spans, Signals::LOGS];
-        let mut sinks = 0;
-        for (n, (signals, filter)) in self.sinks.iter().enumerate() {
-            let takes = either.iter().any(|wanted| signals.contains(*wanted));
-            if takes && filter.enabled(target, level) {
-                sinks |= 1 << n;
-            }
-        }
-        sinks
-    }
-
-    fn generation(&self) -> u16 {
-        self.rules.as_ref().map_or(0, |rules| rules.generation)
-    }
-
-    fn max_level(&self) -> Option<Level> {
-        self.sinks.iter().filter_map(|(_, filter)| filter.max_level()).min()
-    }
-}
-
 /// The targets of the attached plan's filters that no callsite has, each with near ones.
 pub(crate) fn unknown_targets() -> Vec<(String, Vec<String>)> {
     let Some(plan) = plans().attached.clone() else { return Vec::new() };
     let known: std::collections::BTreeSet<&str> = callsite::all().map(Callsite::target).collect();
     let mut unknown: Vec<_> = plan
-        .sinks
-        .iter()
-        .flat_map(|(_, filter)| filter.unknown_targets(known.iter().copied()))
+        .filters()
+        .flat_map(|filter| filter.unknown_targets(known.iter().copied()))
         .map(|(target, near)| (target.to_owned(), near.into_iter().map(str::to_owned).collect()))
         .collect();
     unknown.sort();
@@ -126,16 +49,6 @@ pub(crate) fn rules_generation() -> u32 {
     RULES.load(Ordering::Acquire)
 }
 
-fn next_rules_generation() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    loop {
-        let generation = NEXT.fetch_add(1, Ordering::Relaxed);
-        if generation != 0 {
-            return generation;
-        }
-    }
-}
-
 /// A copy of the attached plan's rules, for a thread that has none or older ones.
 #[cold]
 pub(crate) fn attached_rules() -> Option<Rules> {
@@ -143,11 +56,18 @@ pub(crate) fn attached_rules() -> Option<Rules> {
     plan.and_then(|plan| plan.rules.clone())
 }
 
-/// A pipeline that takes the records of the threads inside its scope only.
-#[derive(Debug)]
-pub(crate) struct Scope {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) intake: Arc<Intake>,
+/// Changes whenever what a span that is open already carries, or what it means, has changed.
+static CARRIED_VERSION: AtomicU64 = AtomicU64::new(0);
+
+#[inline(always)]
+pub(crate) fn carried_version() -> u64 {
+    // Acquire: what has changed before is visible to whoever finds the new version.
+    CARRIED_VERSION.load(Ordering::Acquire)
+}
+
+/// What threads remember of the spans around them holds no more.
+pub(crate) fn change_carried_version() {
+    CARRIED_VERSION.fetch_add(1, Ordering::Release);
 }
 
 struct Plans {
@@ -237,7 +157,7 @@ pub(crate) fn attach(plan: &Arc<Plan>) -> Result<(), Error> {
         }
         plans.attached = Some(Arc::clone(plan));
         RULES.store(plan.generation().into(), Ordering::Release);
-        crate::recorder::rules_changed();
+        change_carried_version();
         decide_all(&plans);
     }
     rebuild_interest();
@@ -250,7 +170,7 @@ pub(crate) fn detach() {
         let mut plans = plans();
         plans.attached = None;
         RULES.store(0, Ordering::Release);
-        crate::recorder::rules_changed();
+        change_carried_version();
         decide_all(&plans);
     }
     set_sampler(None);
@@ -273,7 +193,34 @@ fn decide(plans: &Plans, callsite: &Callsite) -> Verdict {
 /// Lets `tracing` ask again for every callsite, and `log` for the level.
 pub(crate) fn rebuild_interest() {
     tracing_callsite::rebuild_interest_cache();
-    crate::bridge::log::set_max_level(max_level());
+    set_log_level();
+}
+
+static HAS_LOG: AtomicBool = AtomicBool::new(false);
+
+/// Are the records of the `log` crate taken?
+pub(crate) fn has_log() -> bool {
+    HAS_LOG.load(Ordering::Acquire)
+}
+
+/// From now on the records of the `log` crate are taken.
+pub(crate) fn take_log() {
+    HAS_LOG.store(true, Ordering::Release);
+    set_log_level();
+}
+
+/// Tells `log` what is wanted, so that its macros cost one load for the rest.
+fn set_log_level() {
+    if has_log() {
+        log::set_max_level(match max_level().into_level() {
+            None => log::LevelFilter::Off,
+            Some(tracing_core::Level::ERROR) => log::LevelFilter::Error,
+            Some(tracing_core::Level::WARN) => log::LevelFilter::Warn,
+            Some(tracing_core::Level::INFO) => log::LevelFilter::Info,
+            Some(tracing_core::Level::DEBUG) => log::LevelFilter::Debug,
+            Some(tracing_core::Level::TRACE) => log::LevelFilter::Trace,
+        });
+    }
 }
 
 /// The entry of a `tracing` callsite, registered and decided if it is new.
@@ -330,12 +277,7 @@ fn live_scopes() -> Vec<Arc<Scope>> {
     plans().scopes.iter().filter_map(Weak::upgrade).collect()
 }
 
-/// Is a callsite wanted by the pipeline that takes this thread's records?
-pub(crate) fn enabled(metadata: &Metadata<'_>) -> bool {
-    !is_forked() && crate::recorder::is_wanted(metadata)
-}
-
-/// As [`enabled`], of metadata that no callsite was registered for.
+/// Is metadata wanted that no callsite was registered for?
 #[cold]
 pub(crate) fn wants_unregistered(metadata: &Metadata<'_>) -> bool {
     let (target, level) = (metadata.target(), Level::from(*metadata.level()));
@@ -353,16 +295,18 @@ fn thread_scope() -> Option<Arc<Scope>> {
     local::with(scope).flatten()
 }
 
-/// What sinks of the attached pipeline (or the thread's scope) want an event without a callsite.
-pub(crate) fn decide_event(target: &str, level: Level) -> Decision {
+/// What sinks of the attached pipeline (or the thread's scope) want an event without a callsite;
+/// `around` says what the spans around it carry, of these rules.
+pub(crate) fn decide_event(
+    target: &str,
+    level: Level,
+    around: impl FnOnce(u16) -> u64,
+) -> Decision {
     if is_forked() {
         return Decision::NOBODY;
     }
     // Asked for before the lock: making a thread's state may call an allocator that logs.
-    let around = |generation: u16| match generation {
-        0 => 0,
-        _ => crate::recorder::carried_around(generation),
-    };
+    let around = |rules: u16| if rules == 0 { 0 } else { around(rules) };
     if let Some(scope) = thread_scope() {
         let around = around(scope.plan.generation());
         return scope.plan.decide_event(target, level, around);
@@ -395,7 +339,9 @@ pub(crate) fn max_level() -> LevelFilter {
 /// flag. Log events are not sampled (OpenTelemetry, logs SDK).
 pub trait Sampler: Send + Sync + 'static {
     /// Should the spans of this trace be exported?
-    fn sample(&self, trace_id: crate::context::TraceId, root: &Callsite) -> bool;
+    ///
+    /// Spans that are opened in here are: nobody is asked about them.
+    fn sample(&self, trace_id: crate::propagation::TraceId, root: &Callsite) -> bool;
 }
 
 static HAS_SAMPLER: AtomicBool = AtomicBool::new(false);
@@ -412,18 +358,33 @@ pub(crate) fn sample(trace_high: u64, trace_low: u64, root: &Callsite) -> u8 {
     if HAS_SAMPLER.load(Ordering::Relaxed) {
         return ask_sampler(u128::from(trace_high) << 64 | u128::from(trace_low), root);
     }
-    flag::SAMPLED
+    flag::SAMPLED | flag::RANDOM
 }
 
 #[cold]
 fn ask_sampler(trace_id: u128, root: &Callsite) -> u8 {
     let sampler = SAMPLER.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let (Some(sampler), Some(trace_id)) = (sampler, crate::context::TraceId::new(trace_id)) else {
-        return flag::SAMPLED;
+    let (Some(sampler), Some(trace_id)) = (sampler, crate::propagation::TraceId::new(trace_id))
+    else {
+        return flag::SAMPLED | flag::RANDOM;
     };
+    // A sampler may open spans, an instrumented function's for example: it is not asked about them.
+    if ASKING.replace(true) {
+        return flag::SAMPLED | flag::RANDOM;
+    }
     // A user's sampler must not panic into the call site; without its word the trace is kept.
     let ask = std::panic::AssertUnwindSafe(|| sampler.sample(trace_id, root));
-    if std::panic::catch_unwind(ask).unwrap_or(true) { flag::SAMPLED } else { 0 }
+    let is_kept = std::panic::catch_unwind(ask).unwrap_or_else(|payload| {
+        discard_panic(payload);
+        true
+    });
+    ASKING.set(false);
+    flag::RANDOM | if is_kept { flag::SAMPLED } else { 0 }
+}
+
+thread_local! {
+    /// Is the sampler being asked by this thread?
+    static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Are spans with these flags exported?

@@ -15,12 +15,13 @@
 use crate::batch::{Batch, Content};
 use crate::clock;
 use crate::diagnostics;
+use crate::error::discard_panic;
 use crate::export::{Ack, Context, Delivery, Exporter, Outcome, Signals};
+use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use crate::level::Level;
 use crate::metric::Snapshot;
-use crate::worker::flush::Ticket;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -321,7 +322,8 @@ impl Sink {
         self.work.notify_one();
     }
 
-    /// Waits until nothing is queued or under way and the runner has ended; `false` at the deadline.
+    /// Waits until nothing is queued or under way and the runner has ended; `false` at the
+    /// deadline.
     pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
         let mut queue = self.queue();
         while !(queue.ended && queue.open.is_empty()) {
@@ -444,7 +446,8 @@ impl Sink {
     fn guarded(&self, rest: &mut Rest, call: impl FnOnce()) {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(()) => rest.panics = if rest.is_on() { rest.panics } else { 0 },
-            Err(_) => {
+            Err(payload) => {
+                discard_panic(payload);
                 let rest = rest.begin();
                 let text = format!("exporter `{}` panicked and rests for {rest:?}", self.name);
                 diagnostics::report("exporter.panic", Level::Error, text);

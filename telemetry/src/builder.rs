@@ -10,9 +10,13 @@ use crate::environment::{self, Console, Format, Settings, Warning};
 #[cfg(feature = "otlp-http")]
 use crate::otlp::Otlp;
 use crate::outputs::{ConsoleOutput, JsonOutput, Origin, Shown};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::env::VarError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use telemetry_core::context::Propagators;
 use telemetry_core::filter::Filter;
 use telemetry_core::pipeline::{METRIC_INTERVAL, SinkBuilder};
 use telemetry_core::resource::Resource;
@@ -73,6 +77,8 @@ pub struct Builder {
     pub(crate) buffer_bytes: Option<usize>,
     pub(crate) waits: Waits,
     pub(crate) sampler: Option<Arc<dyn Sampler>>,
+    pub(crate) propagators: Propagators,
+    pub(crate) baggage_fields: Vec<String>,
     #[cfg(feature = "poller")]
     pub(crate) poller: Option<Duration>,
     #[cfg(feature = "poller")]
@@ -101,6 +107,8 @@ impl Default for Builder {
             buffer_bytes: None,
             waits: Waits::default(),
             sampler: None,
+            propagators: Propagators::default(),
+            baggage_fields: Vec::new(),
             #[cfg(feature = "poller")]
             poller: Some(Duration::from_secs(10)),
             #[cfg(feature = "poller")]
@@ -160,6 +168,21 @@ impl Builder {
     /// Sets which traces are exported: all by default. Log events are not sampled.
     pub fn sampler(mut self, sampler: impl Sampler) -> Self {
         self.sampler = Some(Arc::new(sampler));
+        self
+    }
+
+    /// Sets what [`context::extract`](crate::context::extract) and
+    /// [`context::inject`](crate::context::inject) read and write: trace context and baggage by
+    /// default. `OTEL_PROPAGATORS` says the same.
+    pub fn propagators(mut self, propagators: Propagators) -> Self {
+        self.propagators = propagators;
+        self
+    }
+
+    /// Sets which members of the baggage become fields of the records inside: none by default,
+    /// because callers say what is in it.
+    pub fn baggage_fields<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.baggage_fields = keys.into_iter().map(Into::into).collect();
         self
     }
 
@@ -338,9 +361,19 @@ impl Builder {
     /// A variable that cannot be used is a warning and counts as unset, unless
     /// `TELEMETRY_STRICT=1`, which makes it an error of [`init`](Self::init).
     pub fn from_env(self) -> Self {
-        self.from_variables(|name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })
+        let unreadable = RefCell::new(BTreeSet::new());
+        let mut builder = self.from_variables(|name| match std::env::var(name) {
+            Ok(value) => Some(value),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(_)) => {
+                unreadable.borrow_mut().insert(name.to_owned());
+                None
+            }
+        });
+        // The value is left out: it may be a secret.
+        let error = |name: String| ("environment", Error::setting(&name, "…", "UTF-8"));
+        builder.warnings.extend(unreadable.into_inner().into_iter().map(error));
+        builder
     }
 
     /// As [`from_env`](Self::from_env), with other variables than the process's.
@@ -376,6 +409,9 @@ impl Builder {
         }
         if let Some(interval) = settings.metric_interval {
             self.metric_interval = interval;
+        }
+        if let Some(propagators) = settings.propagators {
+            self.propagators = propagators;
         }
         if let Some(sampler) = settings.sampler {
             self.sampler = Some(Arc::new(sampler));

@@ -10,6 +10,7 @@ use crate::attributes;
 use crate::sampler::RatioSampler;
 use std::path::PathBuf;
 use std::time::Duration;
+use telemetry_core::context::Propagators;
 use telemetry_core::export::Signals;
 use telemetry_core::filter::Filter;
 use telemetry_core::{Error, Level};
@@ -30,6 +31,7 @@ pub(crate) struct Settings {
     /// `Some(None)` = nothing goes to standard error.
     pub(crate) diagnostics: Option<Option<Level>>,
     pub(crate) sampler: Option<RatioSampler>,
+    pub(crate) propagators: Option<Propagators>,
     pub(crate) exporters: Exporters,
     /// The signals that an OTLP endpoint is set for.
     pub(crate) endpoints: Endpoints,
@@ -115,6 +117,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
         metric_interval: reader.parsed("OTEL_METRIC_EXPORT_INTERVAL", interval),
         diagnostics: reader.parsed("OTEL_LOG_LEVEL", diagnostics),
         sampler: reader.sampler(),
+        propagators: reader.propagators(),
         exporters: Exporters {
             logs: reader.parsed("OTEL_LOGS_EXPORTER", destinations),
             spans: reader.parsed("OTEL_TRACES_EXPORTER", destinations),
@@ -165,6 +168,18 @@ impl Reader<'_> {
         ];
         let set = of_signals.into_iter().filter(|(name, _)| is_set(name));
         Endpoints(set.fold(Signals::NONE, |signals, (_, signal)| signals | signal))
+    }
+
+    /// What is known counts, also beside names that are not.
+    fn propagators(&mut self) -> Option<Propagators> {
+        const NAME: &str = "OTEL_PROPAGATORS";
+        let text = self.text(NAME)?;
+        let (known, unknown) = Propagators::from_names(&text);
+        for name in &unknown {
+            let error = Error::setting(NAME, name, "`tracecontext`, `baggage` or `none`");
+            self.warnings.push((NAME, error));
+        }
+        (known != Propagators::NONE || unknown.is_empty()).then_some(known)
     }
 
     fn sampler(&mut self) -> Option<RatioSampler> {

@@ -47,6 +47,7 @@
 //! | `OTEL_EXPORTER_OTLP_[signal_]{HEADERS,TIMEOUT,COMPRESSION,PROTOCOL}` | see the OTLP exporter |
 //! | `OTEL_{LOGS,TRACES,METRICS}_EXPORTER` | `otlp` and `console`, separated by a comma, or `none` |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `always_on`, `always_off`, `traceidratio`, also with `parentbased_` |
+//! | `OTEL_PROPAGATORS` | `tracecontext` and `baggage`, separated by a comma (the default), or `none` |
 //! | `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds between exports of metrics, 60000 by default |
 //! | `OTEL_LOG_LEVEL` | what the pipeline says about itself on standard error, `info` by default; `none` |
 //! | `OTEL_SDK_DISABLED` | `true`: nothing is started, the console included |
@@ -57,10 +58,16 @@
 //!
 //! # Features
 //!
-//! `console`, `json`, `otlp-http` and `poller` are on by default; `receiver` (an OTLP receiver
-//! within the process, for tests) is not.
+//! `console`, `json`, `otlp-http` and `poller` are on by default. Off are `receiver` (an OTLP
+//! receiver within the process, for tests), `http` (trace context in headers of the `http` crate)
+//! and `tokio` (tasks that take their context along).
 
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "http")]
+pub mod headers;
+#[cfg(feature = "tokio")]
+pub mod task;
 
 mod attributes;
 mod builder;

@@ -14,6 +14,7 @@ use crate::outputs::{self, Common};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use telemetry_core::bridge::metrics::Recorder;
+use telemetry_core::context::{self, Propagators};
 use telemetry_core::pipeline::{self, Pipeline, SinkBuilder};
 use telemetry_core::resource::Resource;
 use telemetry_core::{Error, Level, Sampler, diagnostics, metric};
@@ -47,12 +48,16 @@ impl Builder {
             return Err(error);
         }
         if self.is_disabled {
+            // What callers sent goes on to callees all the same, as OpenTelemetry asks.
+            set_propagation(self.propagators, &mut self.baggage_fields);
             return self.disabled();
         }
         #[cfg(feature = "poller")]
         let poller = self.poller.map(|period| (period, std::mem::take(&mut self.measurements)));
         #[cfg(feature = "poller")]
         check_poller(poller.as_ref())?;
+        let propagators = self.propagators;
+        let mut baggage_fields = std::mem::take(&mut self.baggage_fields);
         let (globals, level, is_strict) = (self.globals, self.diagnostics, self.is_strict);
         let mut warnings = std::mem::take(&mut self.warnings);
         let builder = self.pipeline(&mut warnings)?;
@@ -62,7 +67,8 @@ impl Builder {
             diagnostics::set_level(level);
         }
         for (variable, error) in warnings {
-            diagnostics::report(variable, Level::Warn, error.to_string());
+            // `Debug` is the text with its sources: whoever handles the error prints the chain.
+            diagnostics::report(variable, Level::Warn, format!("{error:?}"));
         }
         // From here on the drop of `telemetry` takes everything back.
         let mut telemetry = Telemetry::new(pipeline);
@@ -71,6 +77,7 @@ impl Builder {
             telemetry.set_poller(start_poller(period, measurements)?);
         }
         take_globals(&mut telemetry, globals);
+        set_propagation(propagators, &mut baggage_fields);
         Ok(telemetry)
     }
 
@@ -112,6 +119,11 @@ impl Builder {
         let own: [Option<SinkBuilder>; 3] = [console, json, otlp];
         Ok(own.into_iter().flatten().chain(self.exporters).fold(builder, pipeline::Builder::sink))
     }
+}
+
+fn set_propagation(propagators: Propagators, baggage_fields: &mut Vec<String>) {
+    context::set_propagators(propagators);
+    context::set_baggage_fields(std::mem::take(baggage_fields));
 }
 
 fn take_first(errors: &mut Vec<Error>) -> Option<Error> {

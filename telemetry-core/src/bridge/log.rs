@@ -8,7 +8,8 @@
 //!   comes from the same thread, file and line directly after the event, and is left out.
 
 use crate::callsite::{self, Callsite, Description};
-use crate::error::Error;
+use crate::error::{Error, discard_panic};
+use crate::ledger::Signal;
 use crate::level::Level;
 use crate::local;
 use crate::record::Writer;
@@ -16,15 +17,12 @@ use crate::{recorder, router};
 use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tracing_core::LevelFilter;
 
 /// The `log` crate's logger.
 #[derive(Debug)]
 struct Bridge;
 
 static BRIDGE: Bridge = Bridge;
-static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Makes the bridge the process's logger, if it is not yet.
 ///
@@ -32,29 +30,14 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 ///
 /// Another library's logger is the global one.
 pub(crate) fn install() -> Result<(), Error> {
-    if INSTALLED.load(Ordering::Acquire) {
+    if router::has_log() {
         return Ok(());
     }
     log::set_logger(&BRIDGE).map_err(|_| {
         Error::foreign("the global `log` logger", "do not install another one beside it")
     })?;
-    INSTALLED.store(true, Ordering::Release);
-    set_max_level(router::max_level());
+    router::take_log();
     Ok(())
-}
-
-/// Tells `log` what is wanted, so that its macros cost one load for the rest.
-pub(crate) fn set_max_level(level: LevelFilter) {
-    if INSTALLED.load(Ordering::Acquire) {
-        log::set_max_level(match level.into_level() {
-            None => log::LevelFilter::Off,
-            Some(tracing_core::Level::ERROR) => log::LevelFilter::Error,
-            Some(tracing_core::Level::WARN) => log::LevelFilter::Warn,
-            Some(tracing_core::Level::INFO) => log::LevelFilter::Info,
-            Some(tracing_core::Level::DEBUG) => log::LevelFilter::Debug,
-            Some(tracing_core::Level::TRACE) => log::LevelFilter::Trace,
-        });
-    }
 }
 
 /// The callsite that stands for all `log` records of a level.
@@ -81,24 +64,27 @@ pub(crate) fn callsite(level: Level) -> &'static Callsite {
 
 impl log::Log for Bridge {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        router::decide_event(metadata.target(), metadata.level().into()).sinks() != 0
+        recorder::decide_event(metadata.target(), metadata.level().into()).sinks() != 0
     }
 
     fn log(&self, record: &log::Record<'_>) {
         let level = Level::from(record.level());
-        let decision = router::decide_event(record.target(), level);
+        let decision = recorder::decide_event(record.target(), level);
         if decision.sinks() == 0 {
             return;
         }
-        local::with(|local| {
+        let heard = local::with(|local| {
             if is_echo(local.last_callsite.replace(0), record) {
                 return;
             }
             let current = local.current.get();
-            recorder::emit_event(local, callsite(level), decision, current, |writer| {
-                write(writer, record);
-            });
+            let lead = |writer: &mut Writer<'_>| write_origin(writer, record);
+            let write = |writer: &mut Writer<'_>| write_fields(writer, record);
+            recorder::emit_event(local, callsite(level), decision, current, lead, write);
         });
+        if heard.is_none() {
+            recorder::lost_without_local(decision, Signal::Log);
+        }
     }
 
     /// Does nothing: records are on their way already, and a flush has a deadline, which `log`
@@ -118,13 +104,16 @@ fn is_echo(last_callsite: u32, record: &log::Record<'_>) -> bool {
     })
 }
 
-fn write(writer: &mut Writer<'_>, record: &log::Record<'_>) {
+fn write_origin(writer: &mut Writer<'_>, record: &log::Record<'_>) {
     writer.origin(
         record.target(),
         record.module_path().unwrap_or_default(),
         record.file().unwrap_or_default(),
         record.line().unwrap_or_default(),
     );
+}
+
+fn write_fields(writer: &mut Writer<'_>, record: &log::Record<'_>) {
     match record.args().as_str() {
         Some(text) => writer.str(0, text),
         None => writer.format_args(0, *record.args()),
@@ -132,7 +121,9 @@ fn write(writer: &mut Writer<'_>, record: &log::Record<'_>) {
     // A source of key-values is the user's code: its panic must not reach the call site, nor leave
     // the thread in the middle of a record.
     let visit = AssertUnwindSafe(|| record.key_values().visit(&mut KeyValues(writer)));
-    let _ = catch_unwind(visit);
+    if let Err(payload) = catch_unwind(visit) {
+        discard_panic(payload);
+    }
 }
 
 struct KeyValues<'w, 'a>(&'w mut Writer<'a>);

@@ -1,5 +1,212 @@
-//! Identity that travels: trace and span ids.
+//! Context that travels: ids, what came with a request, key-values of a scope, baggage.
+//!
+//! ```
+//! use telemetry_core::context::{self, Propagators};
+//! use tracing::info_span;
+//!
+//! // A server: the caller's span becomes the parent.
+//! let headers = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
+//! let remote = Propagators::default().extract(&headers);
+//! let span = remote.run(|| info_span!("request"));
+//! // A client inside of it sends on what `current()` is.
+//! let mut outgoing = Vec::new();
+//! span.in_scope(|| Propagators::default().inject(&mut outgoing));
+//! // Everything the thread emits while the guard lives has the field.
+//! let _scope = context::scope([("tenant", "acme")]);
+//! ```
+//!
+//! # Invariants
+//!
+//! - A guard belongs to the thread that made it, and takes out what it put there, in any order.
+//! - Where a thread has no state (its end, exhausted memory) nothing is attached and nothing fails.
+//! - The call site is told by one bit of its mode, and only while there are fields to write.
 
-pub mod ids;
+mod carried;
+mod future;
+mod thread;
 
-pub use ids::{SpanId, TraceId};
+pub use carried::Carried;
+pub use future::{InContext, Scoped};
+pub use thread::spawn_thread;
+
+pub use crate::propagation::{
+    BAGGAGE_BYTES_MAX, BAGGAGE_MEMBERS_MAX, Baggage, Environment, Extract, Inject, Propagators,
+    RemoteContext, SpanContext, SpanId, TRACE_STATE_BYTES_MAX, TRACE_STATE_MEMBERS_MAX, TraceFlags,
+    TraceId, TraceParent, TraceState, extract, propagators, set_baggage_fields, set_propagators,
+    variable_name,
+};
+
+use crate::local::{self, Current, Local, mode};
+use crate::metric::Labels;
+use crate::propagation::Frame;
+use crate::record::flag;
+use crate::recorder::{self, states};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// The span that the thread is in, or the caller's span that it entered, as other processes are
+/// to know it; `None` outside of both.
+pub fn current() -> Option<SpanContext> {
+    let current = local::with(|local| local.current.get())?;
+    let trace_id = trace_id(&current)?;
+    let flags = current.flags as u8;
+    Some(SpanContext {
+        trace_id,
+        span_id: SpanId::new(current.span_id)?,
+        flags: trace_flags(flags),
+        state: if flags & flag::STATE != 0 { states::get(trace_id) } else { Default::default() },
+        is_remote: flags & flag::REMOTE_PARENT != 0,
+    })
+}
+
+/// The thread's baggage.
+pub fn baggage() -> Baggage {
+    top().map(|frame| frame.baggage.clone()).unwrap_or_default()
+}
+
+/// The key-values that the thread's records get, those of outer scopes included.
+pub fn values() -> Labels {
+    top().map(|frame| frame.values.clone()).unwrap_or_default()
+}
+
+/// Gives key-values to every record of the thread while the guard lives.
+///
+/// Events, spans that are opened, and records of the `log` crate get them as fields. Scopes nest:
+/// an inner value replaces an outer one of the same key, and a field of the record itself stands
+/// behind both, where exporters that keep one of a name keep it. At most 64 keys; `message` is an
+/// event's own and is left out.
+///
+/// ```
+/// use telemetry_core::context::{self, InContext};
+/// use telemetry_core::metric::Value;
+///
+/// {
+///     let _scope = context::scope([("tenant", Value::from(42)), ("region", "eu".into())]);
+///     tracing::info!("has both");
+/// }
+/// // Across `.await`, on whichever thread the future is polled:
+/// let task = async { tracing::info!("has one") }.in_scope_values([("tenant", 42)]);
+/// # drop(task);
+/// ```
+#[must_use = "the scope ends with its guard"]
+pub fn scope(values: impl Into<Labels>) -> Guard {
+    Guard::entering(Carried::of_values(&values.into()))
+}
+
+/// Replaces the thread's baggage while the guard lives; the default clears it, as is right before
+/// a call to somebody else's service.
+#[must_use = "the scope ends with its guard"]
+pub fn with_baggage(baggage: Baggage) -> Guard {
+    Guard::entering(Carried::of_baggage(baggage))
+}
+
+impl Propagators {
+    /// Writes the thread's context: its span, the trace's state, its baggage.
+    pub fn inject<C: Inject + ?Sized>(self, carrier: &mut C) {
+        if self != Self::NONE {
+            self.inject_from(&RemoteContext::new(current(), baggage()), carrier);
+        }
+    }
+}
+
+/// Writes the thread's context, with the process's propagators.
+pub fn inject<C: Inject + ?Sized>(carrier: &mut C) {
+    propagators().inject(carrier);
+}
+
+impl RemoteContext {
+    /// Makes the caller's span the parent of the spans that the thread opens while the guard
+    /// lives, and its baggage the thread's.
+    ///
+    /// Without a span of the caller, the spans inside have the parent that they had.
+    #[must_use = "the context is left with its guard"]
+    pub fn enter(&self) -> Guard {
+        Guard::entering(Carried::of_remote(self))
+    }
+
+    /// Runs `f` inside.
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _guard = self.enter();
+        f()
+    }
+}
+
+/// Leaves a scope when dropped. It belongs to the thread that made it: a future that holds one
+/// across an `.await` is not `Send`; use [`InContext`] there.
+#[derive(Debug)]
+pub struct Guard {
+    frame: Option<u64>,
+    entry: Entry,
+    /// What the guard alone keeps alive.
+    owned: Option<Carried>,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+/// What was put on the thread's stack of spans.
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    Nothing,
+    Span(u64),
+    Parent(Current),
+}
+
+impl Guard {
+    fn entering(carried: Carried) -> Self {
+        let mut guard = carried.enter();
+        guard.owned = Some(carried);
+        guard
+    }
+
+    fn new(frame: Option<u64>, entry: Entry) -> Self {
+        Self { frame, entry, owned: None, _of_this_thread: PhantomData }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        match self.entry {
+            Entry::Nothing => {}
+            Entry::Span(handle) => recorder::exit(handle),
+            Entry::Parent(parent) => recorder::leave_parent(parent),
+        }
+        if let Some(number) = self.frame {
+            let frame = local::with(|local| {
+                let frame = local.frames.remove(number);
+                show_fields(local);
+                frame
+            });
+            drop(frame);
+        }
+    }
+}
+
+fn top() -> Option<Arc<Frame>> {
+    local::with(|local| local.frames.top()).flatten()
+}
+
+fn push_frame(local: &Local, frame: &Arc<Frame>) -> Option<u64> {
+    let number = local.frames.push(Arc::clone(frame));
+    show_fields(local);
+    number
+}
+
+/// Lets the call site know whether there are fields to write.
+fn show_fields(local: &Local) {
+    let has_fields = local.frames.top().is_some_and(|frame| !frame.fields.is_empty());
+    let bit = if has_fields { mode::FIELDS } else { 0 };
+    local.mode.set(local.mode.get() & !mode::FIELDS | bit);
+}
+
+fn trace_id(current: &Current) -> Option<TraceId> {
+    TraceId::new(u128::from(current.trace_high) << 64 | u128::from(current.trace_low))
+}
+
+fn trace_flags(record_flags: u8) -> TraceFlags {
+    let pick = |bit, flags| if record_flags & bit != 0 { flags } else { TraceFlags::default() };
+    pick(flag::SAMPLED, TraceFlags::SAMPLED) | pick(flag::RANDOM, TraceFlags::RANDOM)
+}
+
+fn record_flags(flags: TraceFlags) -> u8 {
+    let pick = |is_set, bit| if is_set { bit } else { 0 };
+    pick(flags.is_sampled(), flag::SAMPLED) | pick(flags.is_random(), flag::RANDOM)
+}

@@ -273,7 +273,7 @@ impl Intake {
 
 impl Refill for Intake {
     fn wait_for_room(&self, pool: &Pool, size: Size, shared: &Shared) -> bool {
-        if crate::local::is_own_thread() || self.waker.is_off() {
+        if crate::own::is_own_thread() || self.waker.is_off() {
             return false;
         }
         let patience = self.patience();

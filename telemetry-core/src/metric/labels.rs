@@ -100,6 +100,18 @@ impl From<i64> for Value {
     }
 }
 
+impl From<i32> for Value {
+    fn from(value: i32) -> Self {
+        Self::I64(value.into())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::I64(value.into())
+    }
+}
+
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
         Self::F64(value)

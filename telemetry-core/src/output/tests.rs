@@ -1,3 +1,5 @@
+//! Outputs that fail, stall, move and come back.
+
 use super::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -100,8 +100,12 @@ pub(crate) mod flag {
     pub(crate) const CUT: u8 = 2;
     /// Target, module, file and line stand in the payload.
     pub(crate) const INLINE: u8 = 4;
-    /// The parent span belongs to another process.
+    /// The parent span belongs to another process; of an event, the span that it is in.
     pub(crate) const REMOTE_PARENT: u8 = 8;
+    /// The trace id is random (W3C Trace Context, level 2).
+    pub(crate) const RANDOM: u8 = 16;
+    /// The trace has a state, which the recorder keeps.
+    pub(crate) const STATE: u8 = 32;
 }
 
 /// Bits of a field's flags.

@@ -11,6 +11,7 @@ use super::{
     ERROR_SOURCES_MAX, HEADER_BYTES, Header, INLINE_KEY, KEY_BYTES_MAX, RECORD_BYTES_MAX,
     RawFields, VALUE_BYTES_MAX, VERSION, field_flag, flag, value_type,
 };
+use crate::error::discard_panic;
 use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -206,6 +207,39 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// As `put`, for texts, most of which are short: without a call of `memcpy` for those.
+    #[inline(always)]
+    fn put_text(&mut self, text: &[u8]) {
+        let length = text.len();
+        debug_assert!(self.left() >= length);
+        let from = text.as_ptr();
+        // SAFETY: room was reserved, the memory is this writer's alone, and each arm reads and
+        // writes `length` bytes from the start: words or bytes that overlap where they have to.
+        unsafe {
+            match length {
+                8..=16 => {
+                    let head = from.cast::<u64>().read_unaligned();
+                    let tail = from.add(length - 8).cast::<u64>().read_unaligned();
+                    self.pos.cast::<u64>().write_unaligned(head);
+                    self.pos.add(length - 8).cast::<u64>().write_unaligned(tail);
+                }
+                4..8 => {
+                    let head = from.cast::<u32>().read_unaligned();
+                    let tail = from.add(length - 4).cast::<u32>().read_unaligned();
+                    self.pos.cast::<u32>().write_unaligned(head);
+                    self.pos.add(length - 4).cast::<u32>().write_unaligned(tail);
+                }
+                1..4 => {
+                    for at in [0, length / 2, length - 1] {
+                        self.pos.add(at).write(from.add(at).read());
+                    }
+                }
+                _ => std::ptr::copy_nonoverlapping(from, self.pos, length),
+            }
+            self.pos = self.pos.add(length);
+        }
+    }
+
     #[inline(always)]
     fn put_tag(&mut self, key: u16, value_type: u8, field_flags: u8) {
         let tag = u32::from(key) | u32::from(value_type) << 16 | u32::from(field_flags) << 24;
@@ -264,7 +298,7 @@ impl<'a> Writer<'a> {
         if value.len() <= VALUE_BYTES_MAX && self.left() >= 8 + value.len() {
             self.put_tag(key, value_type::STR, 0);
             self.put(&(value.len() as u32).to_ne_bytes());
-            self.put(value.as_bytes());
+            self.put_text(value.as_bytes());
         } else {
             self.cut_text(key, value_type::STR, value);
         }
@@ -324,7 +358,8 @@ impl<'a> Writer<'a> {
         // broken state by it: the writer's position is valid after every write.
         let outcome = catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, value)));
         let cut = text.cut;
-        if outcome.is_err() {
+        if let Err(payload) = outcome {
+            discard_panic(payload);
             self.back_to(value_at);
             let text = b"<panic in Debug>";
             if self.reserve(text.len()) {
@@ -382,7 +417,10 @@ impl<'a> Writer<'a> {
             cut |= self.error_text(error);
             // It is the user's code, as `Display` is.
             let source = catch_unwind(AssertUnwindSafe(|| error.source()));
-            next = source.unwrap_or_default();
+            next = source.unwrap_or_else(|payload| {
+                discard_panic(payload);
+                None
+            });
         }
         self.close_value(tag_at, value_at, cut);
     }
@@ -396,7 +434,8 @@ impl<'a> Writer<'a> {
         let outcome =
             catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, format_args!("{error}"))));
         let cut = text.cut;
-        if outcome.is_err() {
+        if let Err(payload) = outcome {
+            discard_panic(payload);
             self.back_to(text_at);
             let text = b"<panic in Display>";
             if self.reserve(text.len()) {
@@ -506,7 +545,7 @@ impl fmt::Write for Text<'_, '_> {
     #[inline]
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if text.len() <= self.left && self.writer.left() >= text.len() {
-            self.writer.put(text.as_bytes());
+            self.writer.put_text(text.as_bytes());
             self.left -= text.len();
             return Ok(());
         }

@@ -54,7 +54,7 @@ fn around(local: &Local, handle: u64, rules: &Rules) -> u64 {
     if local.mode.get() & mode::SCOPED != 0 {
         return slots::carried_around(handle, rules.generation);
     }
-    let version = slots::carried_version();
+    let version = router::carried_version();
     let last = local.around.get();
     if last.handle == handle && last.version == version {
         return last.directives;
@@ -87,7 +87,7 @@ fn held(
 pub(super) fn is_wanted(local: &Local, callsite: &Callsite) -> bool {
     let last = local.around.get();
     let is_last = last.handle == local.current.get().handle
-        && last.version == slots::carried_version()
+        && last.version == router::carried_version()
         && local.mode.get() & mode::SCOPED == 0;
     let verdict = callsite.verdict();
     if is_last && last.directives == 0 && verdict.candidates == 0 {
@@ -127,7 +127,7 @@ pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_
     });
     if let Some(decision) = decided.filter(|decision| decision.sinks() != 0) {
         local.last_callsite.set(callsite.id());
-        emit_event(local, callsite, decision, current, |writer| event.record(writer));
+        emit_event(local, callsite, decision, current, |_| {}, |writer| event.record(writer));
     }
 }
 
@@ -161,18 +161,23 @@ pub(super) fn emit_late(local: &Local, header: Header, write: &mut dyn FnMut(&mu
     let Some(callsite) = crate::callsite::by_id(header.callsite) else { return };
     let current = local.current.get();
     let mut sinks = 0;
-    let written = emit(local, &header, |writer| {
-        write(writer);
-        let decided = with_rules(local, callsite, |rules, verdict| {
-            let around = around(local, current.handle, rules);
-            let own = held(local, rules, verdict.candidates, None, |holder| {
-                writer.fields().for_each(|field| hold(holder, callsite, &field));
+    let written = emit(
+        local,
+        &header,
+        |_| {},
+        |writer| {
+            write(writer);
+            let decided = with_rules(local, callsite, |rules, verdict| {
+                let around = around(local, current.handle, rules);
+                let own = held(local, rules, verdict.candidates, None, |holder| {
+                    writer.fields().for_each(|field| hold(holder, callsite, &field));
+                });
+                rules.decide(callsite.level(), verdict.static_sinks, around, own.directives, false)
             });
-            rules.decide(callsite.level(), verdict.static_sinks, around, own.directives, false)
-        });
-        sinks = decided.unwrap_or(0);
-        writer.decide(sinks);
-    });
+            sinks = decided.unwrap_or(0);
+            writer.decide(sinks);
+        },
+    );
     if let Err(cause) = written
         && sinks != 0
     {
@@ -255,6 +260,7 @@ pub(super) fn record(local: &Local, handle: u64, facts: &slots::SpanFacts, value
         let now = held(local, rules, verdict.candidates, Some(before), visit);
         if now != before {
             slots::set_carried(handle, before, now);
+            router::change_carried_version();
         }
     });
 }

@@ -9,14 +9,19 @@
 
 pub(crate) mod dynamic;
 mod encode;
+mod fields;
 pub(crate) mod slots;
 mod span;
+pub(crate) mod states;
 mod subscriber;
+
+pub(crate) use span::{close, enter, enter_parent, exit, leave_parent, retain};
 
 use crate::callsite::{Callsite, Decision};
 use crate::clock;
 use crate::intake::Intake;
 use crate::ledger::{Cause, Signal};
+use crate::level::Level;
 use crate::local::{self, Current, Local, mode};
 use crate::record::{Header, Kind, RECORD_BYTES_MAX, RawRecord, Writer, flag};
 use std::sync::atomic::Ordering;
@@ -41,7 +46,17 @@ pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
 #[cold]
 #[inline(never)]
 fn tracing_event_slow(callsite: &Callsite, event: &tracing_core::Event<'_>) {
-    local::with_slow(|local| tracing_event_in(local, callsite, event));
+    if local::with_slow(|local| tracing_event_in(local, callsite, event)).is_none() {
+        lost_without_local(callsite.decision(), Signal::Log);
+    }
+}
+
+/// Counts a record of a thread whose state is not to be had: one that is nested in another after
+/// the end of its thread-locals, or in the making of its state.
+#[cold]
+#[inline(never)]
+pub(crate) fn lost_without_local(decision: Decision, signal: Signal) {
+    Intake::global().lost(decision.epoch(), decision.sinks(), signal, Cause::Reentrant);
 }
 
 #[inline(always)]
@@ -52,7 +67,7 @@ fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Ev
     }
     local.last_callsite.set(callsite.id());
     let current = current_around(local, event);
-    emit_event(local, callsite, decision, current, |writer| event.record(writer));
+    emit_event(local, callsite, decision, current, |_| {}, |writer| event.record(writer));
 }
 
 /// The span that an event is in.
@@ -66,7 +81,10 @@ fn current_around(local: &Local, event: &tracing_core::Event<'_>) -> Current {
 }
 
 /// Is a record of a `tracing` callsite wanted by the pipeline that takes this thread's?
-pub(crate) fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
+fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
+    if crate::router::is_forked() {
+        return false;
+    }
     let address = std::ptr::from_ref(metadata) as usize;
     let Some(callsite) = crate::callsite::find_at(address) else {
         return crate::router::wants_unregistered(metadata);
@@ -78,15 +96,12 @@ pub(crate) fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
     local::with_any(is_wanted).unwrap_or(false)
 }
 
-/// The rules have changed: what threads remember of the spans around them holds no more.
-pub(crate) fn rules_changed() {
-    slots::change_carried_version();
-}
-
-/// The directives of these rules that the spans around this thread's next record carry.
-pub(crate) fn carried_around(rules: u16) -> u64 {
-    let around = |local: &Local| slots::carried_around(local.current.get().handle, rules);
-    local::with(around).unwrap_or(0)
+/// Which sinks want an event without a callsite, by the spans around it as well.
+pub(crate) fn decide_event(target: &str, level: Level) -> Decision {
+    crate::router::decide_event(target, level, |rules| {
+        let around = |local: &Local| slots::carried_around(local.current.get().handle, rules);
+        local::with(around).unwrap_or(0)
+    })
 }
 
 /// Which sinks want a callsite's records, of the pipeline that takes this thread's.
@@ -108,16 +123,19 @@ fn scoped_decision(local: &Local, callsite: &Callsite) -> Decision {
 }
 
 /// Writes an event's record; counts it when it is lost.
+///
+/// `lead` writes what stands before the fields, `write` the fields.
 #[inline(always)]
 pub(crate) fn emit_event(
     local: &Local,
     callsite: &Callsite,
     decision: Decision,
     current: Current,
+    lead: impl FnOnce(&mut Writer<'_>),
     write: impl FnOnce(&mut Writer<'_>),
 ) {
     let header = event_header(callsite, decision, current);
-    if let Err(cause) = emit(local, &header, write) {
+    if let Err(cause) = emit(local, &header, lead, write) {
         lost(local, header, Signal::Log, cause);
     }
     wake_if_urgent(local, decision);
@@ -155,16 +173,25 @@ fn lost(local: &Local, header: Header, signal: Signal, cause: Cause) {
 
 /// Writes one record into the thread's buffer.
 #[inline(always)]
-fn emit(local: &Local, header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> Result<(), Cause> {
+fn emit(
+    local: &Local,
+    header: &Header,
+    lead: impl FnOnce(&mut Writer<'_>),
+    write: impl FnOnce(&mut Writer<'_>),
+) -> Result<(), Cause> {
     if local.mode.get() != 0 {
-        return emit_unusual(local, *header, write);
+        return emit_unusual(local, *header, lead, write);
     }
     local.mode.set(mode::BUSY);
     let unbusy = Unbusy(local);
-    let written = local.producer().write(header, write);
+    let written = local.producer().write(header, |writer| {
+        lead(writer);
+        write(writer);
+    });
     std::mem::forget(unbusy);
-    if local.mode.replace(0) != mode::BUSY {
-        append_side(local);
+    let after = local.mode.replace(0);
+    if after != mode::BUSY {
+        end_unusual(local, after);
     }
     local.intake.waker.after_commit();
     if written { Ok(()) } else { Err(Cause::BufferFull) }
@@ -183,7 +210,7 @@ impl Drop for Unbusy<'_> {
 #[inline(always)]
 fn emit_header(local: &Local, header: &Header) -> Result<(), Cause> {
     if local.mode.get() != 0 {
-        return emit_unusual(local, *header, |_| {});
+        return emit_unusual(local, *header, |_| {}, |_| {});
     }
     let written = local.producer().write_header(header);
     local.intake.waker.after_commit();
@@ -195,14 +222,16 @@ fn emit_header(local: &Local, header: &Header) -> Result<(), Cause> {
 fn emit_unusual(
     local: &Local,
     header: Header,
+    lead: impl FnOnce(&mut Writer<'_>),
     write: impl FnOnce(&mut Writer<'_>),
 ) -> Result<(), Cause> {
     let before = local.mode.get();
     if before & mode::LATE != 0 {
         local.mode.set(before & !mode::LATE);
-        let mut write = Some(write);
+        let mut parts = Some((lead, write));
         dynamic::emit_late(local, header, &mut |writer| {
-            if let Some(write) = write.take() {
+            if let Some((lead, write)) = parts.take() {
+                lead(writer);
                 write(writer);
             }
         });
@@ -213,21 +242,30 @@ fn emit_unusual(
         local.intake.oddities.own_records.fetch_add(1, Ordering::Relaxed);
         return Ok(());
     }
+    let write = |writer: &mut Writer<'_>| {
+        lead(writer);
+        if before & mode::FIELDS != 0 {
+            fields::write(local, header.kind, writer);
+        }
+        write(writer);
+    };
     if before & mode::BUSY != 0 {
         return emit_nested(local, &header, before, write);
     }
-    let Some((scope, producer)) = (local.scope.borrow().as_ref())
-        .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)))
-    else {
-        return Err(Cause::Reentrant);
-    };
+    let scoped = (local.scope.borrow().as_ref())
+        .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)));
     local.mode.set(before | mode::BUSY);
-    let written = producer.write(&header, write);
-    let after = local.mode.replace(before);
-    if after & mode::SIDE != 0 {
-        append_side(local);
+    let unbusy = Unbusy(local);
+    let written = match &scoped {
+        Some((_, producer)) => producer.write(&header, write),
+        None => local.producer().write(&header, write),
+    };
+    std::mem::forget(unbusy);
+    end_unusual(local, local.mode.get());
+    match &scoped {
+        Some((scope, _)) => scope.intake.waker.after_commit(),
+        None => local.intake.waker.after_commit(),
     }
-    scope.intake.waker.after_commit();
     if written { Ok(()) } else { Err(Cause::BufferFull) }
 }
 
@@ -253,9 +291,17 @@ fn emit_nested(
     Ok(())
 }
 
-/// Appends the records that were set aside.
+/// Ends the writing of a record; `after` is the mode that values' `Debug`s have left behind.
 #[cold]
 #[inline(never)]
+fn end_unusual(local: &Local, after: u32) {
+    local.mode.set(after & !(mode::BUSY | mode::NESTED | mode::SIDE));
+    if after & mode::SIDE != 0 {
+        append_side(local);
+    }
+}
+
+/// Appends the records that were set aside.
 fn append_side(local: &Local) {
     let side = std::mem::take(&mut *local.side.borrow_mut());
     let mut rest = &side[..];
@@ -293,4 +339,4 @@ pub(crate) fn with_intake<R>(local: &Local, f: impl FnOnce(&Intake) -> R) -> R {
 }
 
 /// The flags that a span or event inherits from the span it is in.
-pub(crate) const INHERITED_FLAGS: u8 = flag::SAMPLED;
+pub(crate) const INHERITED_FLAGS: u8 = flag::SAMPLED | flag::RANDOM | flag::STATE;

@@ -155,20 +155,6 @@ fn live(handle: u64) -> Option<&'static Slot> {
     (state >> REFS_BITS == generation && state & REFS_MASK != 0).then_some(slot)
 }
 
-/// Changes whenever what a span that is open already carries, or what it means, has changed.
-static CARRIED_VERSION: AtomicU64 = AtomicU64::new(0);
-
-#[inline(always)]
-pub(crate) fn carried_version() -> u64 {
-    // Acquire: what has changed before is visible to whoever finds the new version.
-    CARRIED_VERSION.load(Ordering::Acquire)
-}
-
-/// What threads remember of the spans around them holds no more.
-pub(crate) fn change_carried_version() {
-    CARRIED_VERSION.fetch_add(1, Ordering::Release);
-}
-
 /// The directives of these rules that a span and the spans around it carry.
 pub(crate) fn carried_around(handle: u64, rules: u16) -> u64 {
     let (mut next, mut carried) = (handle, 0);
@@ -209,7 +195,6 @@ pub(crate) fn set_carried(handle: u64, before: Carried, now: Carried) {
     slot.extra.fetch_xor(changed, Ordering::Relaxed);
     slot.carried.fetch_or(now.directives & !before.directives, Ordering::Relaxed);
     slot.carried.fetch_and(!(before.directives & !now.directives), Ordering::Relaxed);
-    change_carried_version();
 }
 
 /// What the span behind a handle is; `None` for a stale or forged one.

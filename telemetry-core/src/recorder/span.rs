@@ -8,12 +8,15 @@
 
 use super::dynamic::{self, NewSpan};
 use super::slots::{self, Ended, Released, Shown, SpanFacts};
-use super::{decision, emit, emit_header, with_intake};
+use super::{
+    INHERITED_FLAGS, decision, emit, emit_header, lost_without_local, states, with_intake,
+};
 use crate::callsite::{Callsite, Decision};
 use crate::clock;
 use crate::ledger::{Cause, Signal};
 use crate::local::{self, Current, Local};
-use crate::record::{Header, Kind, Writer};
+use crate::propagation::TraceId;
+use crate::record::{Header, Kind, Writer, flag};
 use crate::router;
 use std::sync::atomic::Ordering;
 use tracing_core::Metadata;
@@ -51,7 +54,10 @@ pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
 #[cold]
 #[inline(never)]
 fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
-    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or(slots::DISABLED)
+    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or_else(|| {
+        lost_without_local(callsite.decision(), Signal::Span);
+        slots::DISABLED
+    })
 }
 
 #[inline(always)]
@@ -92,11 +98,13 @@ fn open_span(
     span: NewSpan,
 ) -> u64 {
     let number = generation(local);
-    let (trace_high, trace_low, flags) = if parent.handle == 0 {
+    let (trace_high, trace_low, flags) = if parent.span_id == 0 {
         let (high, low) = local.ids.trace_id();
         (high, low, router::sample(high, low, callsite))
-    } else {
+    } else if parent.flags & u64::from(flag::REMOTE_PARENT) == 0 {
         (parent.trace_high, parent.trace_low, parent.flags as u8)
+    } else {
+        (parent.trace_high, parent.trace_low, adopt(&parent))
     };
     // No reference, no obligation to give it back: the parent may have closed meanwhile.
     let has_parent = parent.handle != 0 && slots::retain(parent.handle);
@@ -120,7 +128,7 @@ fn open_span(
     if handle == slots::DISABLED {
         return no_slot(local, facts);
     }
-    let (span_id, flags) = (facts.span_id, u64::from(facts.flags));
+    let (span_id, flags) = (facts.span_id, u64::from(facts.flags & INHERITED_FLAGS));
     local.newest.set(Current { handle, span_id, trace_high, trace_low, flags });
     local.newest_handle.set(handle);
     if span.shown() == Shown::No {
@@ -128,11 +136,39 @@ fn open_span(
     }
     let header = header(Kind::SpanStart, &facts, clock::ticks());
     // A start that finds no room is found out at the close, as `start_lost`.
-    let _ = emit(local, &header, |writer| {
-        writer.leading_u64(parent.span_id);
-        attributes.record(writer);
-    });
+    let lead = |writer: &mut Writer<'_>| writer.leading_u64(parent.span_id);
+    let _ = emit(local, &header, lead, |writer| attributes.record(writer));
     handle
+}
+
+/// The flags of a span whose parent is a caller's; the span holds the state of its trace.
+#[cold]
+#[inline(never)]
+fn adopt(parent: &Current) -> u8 {
+    let flags = parent.flags as u8;
+    let has_state = flags & flag::STATE != 0
+        && trace_id(parent.trace_high, parent.trace_low).is_some_and(states::hold);
+    if has_state { flags } else { flags & !flag::STATE }
+}
+
+/// Gives up what [`adopt`] took.
+#[cold]
+#[inline(never)]
+fn disown(trace_high: u64, trace_low: u64) {
+    if let Some(trace_id) = trace_id(trace_high, trace_low) {
+        states::release(trace_id);
+    }
+}
+
+/// Does a span hold the state of its trace?
+#[inline(always)]
+fn holds_state(flags: u8) -> bool {
+    const BOTH: u8 = flag::REMOTE_PARENT | flag::STATE;
+    flags & BOTH == BOTH
+}
+
+fn trace_id(high: u64, low: u64) -> Option<TraceId> {
+    TraceId::new(u128::from(high) << 64 | u128::from(low))
 }
 
 /// More live spans than there are slots: the span is not recorded.
@@ -143,6 +179,9 @@ fn no_slot(local: &Local, facts: SpanFacts) -> u64 {
             intake.lost(facts.epoch, facts.sinks, Signal::Span, Cause::StartLost);
         }
     });
+    if holds_state(facts.flags) {
+        disown(facts.trace_high, facts.trace_low);
+    }
     if facts.parent != 0 {
         close(facts.parent);
     }
@@ -233,7 +272,7 @@ fn update(
             return;
         }
         let header = header(kind, &facts, clock::ticks());
-        if emit(local, &header, write).is_err() {
+        if emit(local, &header, |_| {}, write).is_err() {
             with_intake(local, |intake| {
                 intake.oddities.span_updates_lost.fetch_add(1, Ordering::Relaxed);
             });
@@ -303,6 +342,29 @@ fn exit_slow(handle: u64) {
         } else {
             // Out of order: the span is left, those entered after it stay.
             local.stack.remove(handle);
+        }
+    });
+}
+
+/// Makes a caller's span the thread's current one; `false` when the thread is in too many.
+pub(crate) fn enter_parent(parent: Current) -> bool {
+    let entered = local::with(|local| {
+        let has_room = local.overflow.get() == 0 && local.stack.push(local.current.get());
+        if has_room {
+            local.set_current(parent);
+        }
+        has_room
+    });
+    entered.unwrap_or(false)
+}
+
+/// Leaves a caller's span, wherever it stands among those that were entered.
+pub(crate) fn leave_parent(parent: Current) {
+    local::with(|local| {
+        if local.current.get() == parent {
+            local.set_current(local.stack.pop().unwrap_or_default());
+        } else {
+            local.stack.remove_parent(parent);
         }
     });
 }
@@ -390,6 +452,9 @@ fn finish(local: &Local, ended: Ended) -> u64 {
     match emit_header(local, &header) {
         Ok(()) => ended.free(&local.free_slots),
         Err(cause) => lost_close(local, ended, cause),
+    }
+    if holds_state(facts.flags) {
+        disown(facts.trace_high, facts.trace_low);
     }
     facts.parent
 }

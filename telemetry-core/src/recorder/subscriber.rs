@@ -16,7 +16,7 @@ impl Subscriber for Router {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        router::enabled(metadata)
+        super::is_wanted(metadata)
     }
 
     #[inline]

@@ -6,10 +6,10 @@
 //!   for tests only.
 
 use crate::batch::{Batch, Record, SpanView};
-use crate::context::{SpanId, TraceId};
 use crate::export::{Ack, Exporter, Outcome, Signals};
 use crate::level::Level;
 use crate::metric::Snapshot;
+use crate::propagation::{SpanId, TraceId};
 use crate::record::{Field, Kind, Value};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -61,8 +61,12 @@ pub struct CapturedSpan {
     pub name: String,
     /// The id.
     pub span_id: Option<SpanId>,
+    /// The trace it belongs to.
+    pub trace_id: Option<TraceId>,
     /// The parent's id.
     pub parent_id: Option<SpanId>,
+    /// Does the parent belong to another process?
+    pub has_remote_parent: bool,
     /// The fields.
     pub fields: Vec<(String, OwnedValue)>,
     /// The spans it follows from.
@@ -113,7 +117,9 @@ impl CapturedRecord {
                 .map(|span| CapturedSpan {
                     name: span.name().to_owned(),
                     span_id: span.span_id(),
+                    trace_id: span.trace_id(),
                     parent_id: span.parent_id(),
+                    has_remote_parent: span.has_remote_parent(),
                     fields: owned(span.fields()),
                     links: span.links().collect(),
                     start_unix_ns: span.start_unix_ns(),

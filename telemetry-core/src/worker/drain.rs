@@ -216,7 +216,10 @@ impl Drain {
     #[inline]
     fn must_wait(&mut self, record: RawRecord<'_>, held_back_by: u64) -> bool {
         let span_id = record.span_id();
+        // What is directly inside a caller's span has no start to wait for.
+        let is_remote = record.flags() & flag::REMOTE_PARENT != 0;
         if span_id == 0
+            || (is_remote && record.kind() == Some(Kind::Event))
             || record.kind() == Some(Kind::SpanStart)
             || self.spans.contains(span_id)
             || self.lost.contains(&span_id)

@@ -111,7 +111,7 @@ fn unknown_targets(unknown: &[(String, Vec<String>)]) -> String {
 /// Puts what the pipeline has to say of itself into the batch, as events of target `telemetry`.
 pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger) {
     for diagnostic in diagnostics::take_waiting() {
-        let decision = router::decide_event("telemetry", diagnostic.level);
+        let decision = router::decide_event("telemetry", diagnostic.level, |_| 0);
         let sinks = ledger.takers(decision.sinks(), Signal::Log);
         if sinks == 0 || decision.epoch() != ledger.epoch {
             continue;

@@ -4,6 +4,7 @@
 
 mod backpressure;
 mod conformance;
+mod context;
 mod exporters;
 mod filters;
 mod flush;

@@ -57,6 +57,12 @@ fn what_can_be_read_is_taken() {
             "http://x",
             Settings { endpoints: Endpoints(Signals::SPANS), ..none() },
         ),
+        ("OTEL_PROPAGATORS", "none", Settings { propagators: Some(Propagators::NONE), ..none() }),
+        (
+            "OTEL_PROPAGATORS",
+            "baggage,tracecontext,baggage",
+            Settings { propagators: Some(Propagators::default()), ..none() },
+        ),
         (
             "OTEL_TRACES_SAMPLER",
             "always_off",
@@ -88,6 +94,7 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
         ("OTEL_TRACES_EXPORTER", "zipkin"),
         ("OTEL_LOGS_EXPORTER", "otlp,logging"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+        ("OTEL_PROPAGATORS", "b3"),
     ];
     for (name, value) in table {
         let (settings, warnings) = read_one(name, value);
@@ -98,6 +105,13 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
         assert_eq!(*variable, name);
         assert!(error.is_setting(), "{error}");
     }
+}
+
+#[test]
+fn known_propagators_count_beside_unknown_ones() {
+    let (settings, warnings) = read_one("OTEL_PROPAGATORS", "b3,tracecontext,jaeger");
+    assert_eq!(settings.propagators, Some(Propagators::TRACE_CONTEXT));
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
 }
 
 #[test]

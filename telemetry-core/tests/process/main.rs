@@ -9,20 +9,19 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeMap;
+mod user_code;
+
 use std::io::Write;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::clock::ManualClock;
-use telemetry_core::context::TraceId;
 use telemetry_core::export::{Ack, Exporter, Outcome};
 use telemetry_core::ledger::{Report, Signal};
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};
 use telemetry_core::record::Value;
 use telemetry_core::testing::MemoryExporter;
-use telemetry_core::{Level, Sampler, callsite::Callsite, filter::Filter};
 
 const SCENARIO: &str = "TELEMETRY_TEST_SCENARIO";
 const LONG: Duration = Duration::from_secs(20);
@@ -115,13 +114,17 @@ fn scenario() {
         "attach_again" => attach_again(),
         "attach_during_shutdown" => attach_during_shutdown(),
         "after_shutdown" => after_shutdown(),
-        "destructors" => destructors(),
+        "destructors" => user_code::destructors(),
         "clock" => clock_jump(),
-        "sampler" => sampler(),
+        "sampler" => user_code::sampler(),
+        "report_after_end" => report_after_end(),
+        "full_standard_error" => full_standard_error(),
+        "sampler_span" => user_code::sampler_span(),
+        "nested_destructors" => user_code::nested_destructors(),
         "throttled" => throttled(),
         "dynamic" => dynamic(),
-        "log" => log_bridge(),
-        "log_panic" => log_panic(),
+        "log" => user_code::log_bridge(),
+        "log_panic" => user_code::log_panic(),
         "end_and_flush" => end_and_flush(),
         other => panic!("no scenario {other}"),
     }
@@ -258,6 +261,23 @@ fn attach_again() {
     }
 }
 
+fn report_after_end() {
+    let old = Pipeline::builder().sink(lines()).attach().unwrap();
+    tracing::info!("old");
+    assert_delivered(&old.end(LONG));
+    let new = Pipeline::builder().sink(lines()).attach().unwrap();
+    for n in 0..1_000 {
+        tracing::info!("new {n}");
+        assert_delivered(&old.report());
+    }
+    assert_delivered(&new.shutdown(LONG));
+}
+
+#[test]
+fn records_of_the_next_pipeline_are_not_in_an_old_ones_report() {
+    assert_done("report_after_end");
+}
+
 #[test]
 fn attach_after_shutdown_loses_nothing() {
     let text = assert_done("attach_again");
@@ -349,6 +369,36 @@ fn process_that_is_stopped_again_and_again_loses_nothing() {
     assert_eq!(text.lines().filter(|line| line.starts_with("event")).count(), 100_000);
 }
 
+/// Makes standard error a pipe that is full and that nobody reads.
+fn stop_reader_of_standard_error() {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for two descriptors; they stay open until the process ends.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let flags = libc::fcntl(ends[1], libc::F_GETFL);
+        libc::fcntl(ends[1], libc::F_SETFL, flags | libc::O_NONBLOCK);
+        while libc::write(ends[1], [b'x'; 4096].as_ptr().cast(), 4096) > 0 {}
+        libc::fcntl(ends[1], libc::F_SETFL, flags);
+        libc::dup2(ends[1], libc::STDERR_FILENO);
+    }
+}
+
+fn full_standard_error() {
+    stop_reader_of_standard_error();
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    // From any thread: the worker reports losses, the exporters what they failed at.
+    telemetry_core::diagnostics::report("test", Level::Error, "nobody reads this");
+    (0..100).for_each(|n| tracing::info!("after {n}"));
+    pipeline.flush(LONG).unwrap();
+    assert_delivered(&pipeline.shutdown(LONG));
+}
+
+#[test]
+fn full_standard_error_holds_nothing_up() {
+    let text = assert_done("full_standard_error");
+    assert_eq!(text.lines().filter(|line| line.starts_with("after")).count(), 100);
+}
+
 fn after_shutdown() {
     let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
     let span = tracing::info_span!("outlives its pipeline");
@@ -375,59 +425,6 @@ fn after_shutdown() {
 fn events_after_the_shutdown_are_ignored() {
     let text = assert_done("after_shutdown");
     assert_eq!(text, "in time\nnext\ndone\n");
-}
-
-/// Emits when its thread-local is destroyed.
-struct LastWords(&'static str);
-
-impl Drop for LastWords {
-    fn drop(&mut self) {
-        let span = tracing::info_span!("last");
-        let _entered = span.enter();
-        tracing::info!("{}", self.0);
-    }
-}
-
-thread_local! {
-    static LAST_WORDS: std::cell::RefCell<Option<LastWords>> =
-        const { std::cell::RefCell::new(None) };
-}
-
-fn destructors() {
-    let memory = MemoryExporter::new("memory");
-    let pipeline =
-        Pipeline::builder().sink(lines()).sink(SinkBuilder::new(memory.clone())).attach().unwrap();
-    for _ in 0..50 {
-        // Destructors run last-registered first: ours is registered by the first record.
-        std::thread::spawn(|| {
-            LAST_WORDS.set(Some(LastWords("ours is gone")));
-            tracing::info!("alive");
-        })
-        .join()
-        .unwrap();
-        std::thread::spawn(|| {
-            tracing::info!("alive");
-            LAST_WORDS.set(Some(LastWords("ours is there")));
-        })
-        .join()
-        .unwrap();
-        std::thread::spawn(|| LAST_WORDS.set(Some(LastWords("ours never was")))).join().unwrap();
-    }
-    let report = pipeline.shutdown(LONG);
-    assert_delivered(&report);
-    assert_eq!(memory.spans().len(), 150);
-    // Calls after our thread-local's end share one state, which enters no spans.
-    let in_span = memory.events().iter().filter(|event| event.spans.len() == 1).count();
-    assert_eq!(in_span, 100);
-}
-
-#[test]
-fn thread_local_destructors_are_heard() {
-    let text = assert_done("destructors");
-    for line in ["ours is gone", "ours is there", "ours never was"] {
-        assert_eq!(count(&text, line), 50, "{line}");
-    }
-    assert_eq!(count(&text, "alive"), 100);
 }
 
 fn clock_jump() {
@@ -458,60 +455,6 @@ fn clock_that_jumps_leaves_durations_alone() {
     assert_done("clock");
 }
 
-struct Everything(bool);
-
-impl Sampler for Everything {
-    fn sample(&self, _: TraceId, _: &Callsite) -> bool {
-        self.0
-    }
-}
-
-struct OnlyNamed(&'static str, Arc<Mutex<BTreeMap<String, usize>>>);
-
-impl Sampler for OnlyNamed {
-    fn sample(&self, _: TraceId, root: &Callsite) -> bool {
-        *self.1.lock().unwrap().entry(root.name().to_owned()).or_default() += 1;
-        assert_ne!(root.name(), "panics", "a sampler's panic stays there");
-        root.name() == self.0
-    }
-}
-
-fn sampler() {
-    for sampled in [true, false] {
-        let memory = MemoryExporter::new("memory");
-        let pipeline = Pipeline::builder()
-            .sink(SinkBuilder::new(memory.clone()))
-            .sampler(Everything(sampled))
-            .attach()
-            .unwrap();
-        tracing::info_span!("root").in_scope(|| tracing::info!("inside"));
-        assert_delivered(&pipeline.shutdown(LONG));
-        assert_eq!((memory.events().len(), memory.spans().len()), (1, usize::from(sampled)));
-        assert_eq!(memory.events()[0].spans.len(), 1, "its fields are there all the same");
-    }
-    let asked: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
-    let memory = MemoryExporter::new("memory");
-    let pipeline = Pipeline::builder()
-        .sink(SinkBuilder::new(memory.clone()))
-        .sampler(OnlyNamed("kept", Arc::clone(&asked)))
-        .attach()
-        .unwrap();
-    tracing::info_span!("kept").in_scope(|| drop(tracing::info_span!("child")));
-    tracing::info_span!("other").in_scope(|| drop(tracing::info_span!("child")));
-    drop(tracing::info_span!("panics"));
-    let report = pipeline.shutdown(LONG);
-    assert_delivered(&report);
-    let mut names: Vec<_> = memory.spans().iter().map(|span| span.name.clone()).collect();
-    names.sort();
-    assert_eq!(names, ["child", "kept", "panics"], "the decision travels from root to child");
-    assert!(!asked.lock().unwrap().contains_key("child"), "asked at roots only");
-}
-
-#[test]
-fn sampler_decides_at_the_root_and_logs_are_kept() {
-    assert_done("sampler");
-}
-
 /// A request with a tenant that is told late; what is inside it, on two threads.
 fn request(tenant: u64) {
     let span = tracing::info_span!("request", tenant = tracing::field::Empty);
@@ -540,7 +483,7 @@ fn dynamic() {
     ];
     for (filter, expected) in table {
         let memory = MemoryExporter::new("memory");
-        let sink = SinkBuilder::new(memory.clone()).filter(Filter::parse(filter).unwrap());
+        let sink = SinkBuilder::new(memory.clone()).filter(filter.parse().unwrap());
         let pipeline = Pipeline::builder().sink(sink).attach().unwrap();
         [41, 42].into_iter().for_each(request);
         assert_delivered(&pipeline.shutdown(LONG));
@@ -561,79 +504,6 @@ fn dynamic() {
 #[test]
 fn directives_of_spans_hold_in_the_attached_pipeline_for_every_way_in() {
     assert_done("dynamic");
-}
-
-fn log_bridge() {
-    let memory = MemoryExporter::new("memory");
-    let sink = SinkBuilder::new(memory.clone()).filter(Filter::level(Level::Debug));
-    let pipeline = Pipeline::builder().sink(sink).attach().unwrap();
-    log::info!(target: "library", answer = 42; "of the log crate");
-    log::trace!("not wanted");
-    // What `tracing` with `log-always` does: the event, then a log record of the same place.
-    let (line, _) = (line!() + 1, tracing::info!("from tracing"));
-    let echo = || {
-        log::logger().log(
-            &log::Record::builder()
-                .args(format_args!("from tracing"))
-                .level(log::Level::Info)
-                .target("process")
-                .file(Some(file!()))
-                .line(Some(line - 1))
-                .build(),
-        );
-    };
-    echo();
-    let message =
-        |n: usize| memory.events().get(n).and_then(|event| event.message().map(str::to_owned));
-    pipeline.flush(LONG).unwrap();
-    assert_eq!(memory.events().len(), 2, "{:?}", memory.events());
-    assert_eq!(message(1).as_deref(), Some("from tracing"));
-    // Without the event before it, it is a record like any other.
-    echo();
-    tracing::info_span!("around").in_scope(|| log::warn!("inside"));
-    assert_delivered(&pipeline.shutdown(LONG));
-    let events = memory.events();
-    assert_eq!(events.len(), 4);
-    assert_eq!(events[0].target, "library");
-    assert_eq!(events[3].spans.len(), 1);
-}
-
-#[test]
-fn log_records_arrive_and_echoes_of_tracing_do_not() {
-    assert_done("log");
-}
-
-/// Key-values whose source panics.
-struct Hopeless;
-
-impl log::kv::Source for Hopeless {
-    fn visit<'kvs>(
-        &'kvs self,
-        visitor: &mut dyn log::kv::VisitSource<'kvs>,
-    ) -> Result<(), log::kv::Error> {
-        visitor.visit_pair("first".into(), 1.into())?;
-        panic!("in the source, on purpose");
-    }
-}
-
-fn log_panic() {
-    let memory = MemoryExporter::new("memory");
-    let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
-    let record =
-        log::Record::builder().args(format_args!("survives")).key_values(&Hopeless).build();
-    log::logger().log(&record);
-    log::info!("next");
-    tracing::info!("last");
-    assert_delivered(&pipeline.shutdown(LONG));
-    let events = memory.events();
-    let messages: Vec<_> = events.iter().filter_map(|event| event.message()).collect();
-    assert_eq!(messages, ["survives", "next", "last"]);
-    assert!(events[0].field("first").is_some());
-}
-
-#[test]
-fn panic_in_the_key_values_of_a_log_record_stays_there() {
-    assert_done("log_panic");
 }
 
 /// Eight threads emit and eight flush while one ends the pipeline.

@@ -1,0 +1,218 @@
+//! What a piece of work takes along from one thread to another.
+//!
+//! # Invariants
+//!
+//! - The span that is carried stays open; the trace's state stays known.
+//! - It is made whole when it is captured: entering it allocates a place in two vectors at most.
+
+use super::{Entry, Guard, push_frame, record_flags, top, trace_id};
+use crate::local::{self, Current};
+use crate::metric::{Labels, Value};
+use crate::propagation::{Baggage, Frame, RemoteContext, TraceId};
+use crate::record::flag;
+use crate::recorder::{self, slots, states};
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A thread's context, taken along to another thread: span, baggage, key-values.
+///
+/// ```
+/// use telemetry_core::context::Carried;
+///
+/// let carried = Carried::capture();
+/// std::thread::spawn(move || {
+///     let _guard = carried.enter();
+///     tracing::info!("in the span of the thread that captured");
+/// });
+/// ```
+#[derive(Debug)]
+pub struct Carried {
+    span: Span,
+    frame: Option<Arc<Frame>>,
+    meets: Meets,
+}
+
+/// What becomes of the frame that the thread has where the context is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meets {
+    /// It counts no more: the context was captured whole.
+    Replaces,
+    /// Its values stay under those that are added, its baggage stays.
+    AddsValues,
+    /// Its values stay, its baggage counts no more.
+    SetsBaggage,
+}
+
+/// What becomes of the thread's current span.
+#[derive(Debug)]
+enum Span {
+    /// It stays.
+    Kept,
+    /// A span of this process; a reference to it is held.
+    Here(u64),
+    /// The caller's span, or none.
+    Parent(Parent),
+}
+
+#[derive(Debug)]
+struct Parent {
+    current: Current,
+    state: Option<TraceId>,
+}
+
+impl Parent {
+    /// `current`, with the state of its trace held if there is one.
+    fn holding(mut current: Current) -> Self {
+        current.handle = 0;
+        let has_state = current.flags & u64::from(flag::STATE) != 0;
+        let state = trace_id(&current).filter(|trace| has_state && states::hold(*trace));
+        if state.is_none() {
+            current.flags &= !u64::from(flag::STATE);
+        }
+        Self { current, state }
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        if let Some(trace_id) = self.state {
+            states::release(trace_id);
+        }
+    }
+}
+
+impl Carried {
+    /// Takes what the thread is in: its span, which stays open as long as it is carried, baggage,
+    /// key-values.
+    pub fn capture() -> Self {
+        let current = local::with(|local| local.current.get()).unwrap_or_default();
+        let span = if current.handle != 0 && slots::retain(current.handle) {
+            Span::Here(current.handle)
+        } else {
+            Span::Parent(Parent::holding(current))
+        };
+        Self { span, frame: Some(top().unwrap_or_default()), meets: Meets::Replaces }
+    }
+
+    pub(super) fn of_values(values: &Labels) -> Self {
+        let frame = top().unwrap_or_default().with_values(values);
+        Self { span: Span::Kept, frame: Some(Arc::new(frame)), meets: Meets::AddsValues }
+    }
+
+    pub(super) fn of_baggage(baggage: Baggage) -> Self {
+        let frame = Frame::new(super::values(), baggage);
+        Self { span: Span::Kept, frame: Some(Arc::new(frame)), meets: Meets::SetsBaggage }
+    }
+
+    pub(super) fn of_remote(remote: &RemoteContext) -> Self {
+        let mut carried = Self::of_baggage(remote.baggage.clone());
+        let Some(span) = &remote.span else { return carried };
+        let trace = span.trace_id.get();
+        let is_kept = !span.state.is_empty() && states::keep(span.trace_id, &span.state);
+        let flags = record_flags(span.flags)
+            | if span.is_remote { flag::REMOTE_PARENT } else { 0 }
+            | if is_kept { flag::STATE } else { 0 };
+        let current = Current {
+            handle: 0,
+            span_id: span.span_id.get(),
+            trace_high: (trace >> 64) as u64,
+            trace_low: trace as u64,
+            flags: u64::from(flags),
+        };
+        let state = is_kept.then_some(span.trace_id);
+        carried.span = Span::Parent(Parent { current, state });
+        carried
+    }
+
+    /// The context with further key-values, as [`scope`](super::scope) gives them.
+    #[must_use]
+    pub fn with_values(mut self, values: impl Into<Labels>) -> Self {
+        let frame = self.frame.take().unwrap_or_default().with_values(&values.into());
+        self.frame = Some(Arc::new(frame));
+        self
+    }
+
+    /// What a task takes along: the thread's context, and where the task was started, under
+    /// `task.location`; its name, if it has one, under `task.name`. The start is counted.
+    ///
+    /// - **Metric**: `telemetry.task.started`, unit `{task}`, counter, attribute `task.kind`.
+    /// - **Source**: the spawn wrappers; tasks that are spawned past them are not seen.
+    pub fn for_task(
+        kind: &'static str,
+        name: Option<&str>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let labels = Labels::from([("task.kind", kind)]);
+        crate::metric::global().counter("telemetry.task.started", labels).add(1);
+        let place = format!("{}:{}", location.file(), location.line());
+        let mut values = Labels::from([("task.location", Value::from(place))]);
+        if let Some(name) = name {
+            values = values.with("task.name", name.to_owned());
+        }
+        Self::capture().with_values(values)
+    }
+
+    /// Makes it the thread's context while the guard lives.
+    #[must_use = "the context is left with its guard"]
+    pub fn enter(&self) -> Guard {
+        let entry = match &self.span {
+            Span::Kept => Entry::Nothing,
+            Span::Here(handle) => {
+                recorder::enter(*handle);
+                Entry::Span(*handle)
+            }
+            Span::Parent(parent) if recorder::enter_parent(parent.current) => {
+                Entry::Parent(parent.current)
+            }
+            Span::Parent(_) => Entry::Nothing,
+        };
+        let frame = self.frame_here();
+        let number = frame.and_then(|frame| local::with(|local| push_frame(local, &frame)));
+        Guard::new(number.flatten(), entry)
+    }
+
+    fn frame_here(&self) -> Option<Arc<Frame>> {
+        let frame = self.frame.as_ref()?;
+        let outer = if self.meets == Meets::Replaces { None } else { top() };
+        let Some(outer) = outer else { return Some(Arc::clone(frame)) };
+        let baggage = match self.meets {
+            Meets::AddsValues if !outer.baggage.is_empty() => &outer.baggage,
+            _ => &frame.baggage,
+        };
+        // Mostly it was made where it is entered, and holds what is there already.
+        let holds = |key| frame.values.get(key).is_some();
+        if *baggage == frame.baggage && outer.values.iter().all(|(key, _)| holds(key)) {
+            return Some(Arc::clone(frame));
+        }
+        let outer = Frame::new(outer.values.clone(), baggage.clone());
+        Some(Arc::new(outer.with_values(&frame.values)))
+    }
+
+    /// Runs `f` inside.
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _guard = self.enter();
+        f()
+    }
+}
+
+impl Clone for Carried {
+    fn clone(&self) -> Self {
+        let span = match &self.span {
+            Span::Kept => Span::Kept,
+            Span::Here(handle) => {
+                recorder::retain(*handle);
+                Span::Here(*handle)
+            }
+            Span::Parent(parent) => Span::Parent(Parent::holding(parent.current)),
+        };
+        Self { span, frame: self.frame.clone(), meets: self.meets }
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if let Span::Here(handle) = self.span {
+            recorder::close(handle);
+        }
+    }
+}

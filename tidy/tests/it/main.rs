@@ -1,0 +1,8 @@
+//! The rules of the source tree. Each test names all offenders at once.
+
+#![forbid(unsafe_code)]
+
+mod crates;
+mod modules;
+mod sizes;
+mod text;
