@@ -17,7 +17,8 @@ fuzz_target!(|text: &str| {
             }
             let fields = [("a", FieldValue::from_text(text)), ("b", FieldValue::Integer(1))];
             let spans = [SpanRecord { name: "s", target: None, fields: &fields }];
-            let record = Record { target: "app", level: Level::Info, fields: &fields, spans: &spans };
+            let (target, level) = ("app", Level::Info);
+            let record = Record { target, level, fields: &fields, spans: &spans };
             let _ = filter.explain(&record).to_string();
             let _ = filter.never();
         }

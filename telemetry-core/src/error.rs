@@ -31,13 +31,12 @@ impl Error {
         Self::new(Kind::Setting, format!("`{name}` is `{value}`, but must be {right}"))
     }
 
-    /// A filter cannot be understood; `error` says where and why, and is the source.
-    pub fn filter(filter: &str, error: crate::filter::FilterError) -> Self {
+    /// A setting cannot be understood; `why` says what is wrong, and where.
+    pub fn unreadable(name: &str, value: &str, why: impl fmt::Display) -> Self {
         const SHOWN_CHARS: usize = 200;
-        let shown: String = filter.chars().take(SHOWN_CHARS).collect();
-        let cut = if shown.len() < filter.len() { "…" } else { "" };
-        let text = format!("`filter` is `{shown}{cut}`, but {error}");
-        Self { source: Some(error.into()), ..Self::new(Kind::Setting, text) }
+        let shown: String = value.chars().take(SHOWN_CHARS).collect();
+        let cut = if shown.len() < value.len() { "…" } else { "" };
+        Self::new(Kind::Setting, format!("`{name}` is `{shown}{cut}`, but {why}"))
     }
 
     /// A pipeline is attached already.
@@ -101,10 +100,7 @@ impl fmt::Debug for Error {
         f.write_str(&self.text)?;
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {
-            // A filter's error stands in the text already; the source is there for programs.
-            if !error.is::<crate::filter::FilterError>() {
-                write!(f, ": {error}")?;
-            }
+            write!(f, ": {error}")?;
             source = error.source();
         }
         Ok(())

@@ -34,6 +34,7 @@ mod own;
 #[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
 mod chunk;
 
+mod rules;
 pub mod export;
 pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]

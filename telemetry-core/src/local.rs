@@ -10,13 +10,13 @@
 //!   shared one.
 
 use crate::chunk::Producer;
-use crate::filter::rules::Rules;
 use crate::intake::Intake;
 use crate::own::{self, is_own_thread};
 use crate::plan::Scope;
 use crate::propagation::Frames;
 use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
+use crate::rules::Rules;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

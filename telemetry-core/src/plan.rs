@@ -9,9 +9,9 @@ use crate::callsite::{Callsite, Decision, Verdict};
 use crate::error::Error;
 use crate::export::Signals;
 use crate::filter::Filter;
-use crate::filter::rules::Rules;
 use crate::intake::Intake;
 use crate::level::Level;
+use crate::rules::Rules;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 

@@ -11,12 +11,12 @@
 
 use crate::callsite::{self, Callsite, Decision, Verdict};
 use crate::error::{Error, discard_panic};
-use crate::filter::rules::Rules;
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
 use crate::plan::{Plan, Scope};
 use crate::record::flag;
+use crate::rules::Rules;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};

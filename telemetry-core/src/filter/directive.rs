@@ -54,9 +54,20 @@ impl Directive {
         self.span.is_some() || !self.conditions.is_empty()
     }
 
+    /// The conditions on values: field and test.
+    pub(crate) fn field_tests(&self) -> impl Iterator<Item = (&str, &Test)> {
+        self.conditions
+            .iter()
+            .filter_map(|condition| Some((condition.field.as_str(), condition.test.as_ref()?)))
+    }
+
+    /// How many conditions on values it has.
+    pub(crate) fn tests(&self) -> usize {
+        self.field_tests().count()
+    }
+
     pub(super) fn rank(&self) -> Rank {
-        let tests = self.conditions.iter().filter(|condition| condition.test.is_some()).count();
-        (tests, self.conditions.len(), self.span.is_some(), self.target.len())
+        (self.tests(), self.conditions.len(), self.span.is_some(), self.target.len())
     }
 
     /// Is it about the same as another one, so that the later of the two replaces the other?
@@ -66,7 +77,7 @@ impl Directive {
             && self.conditions == other.conditions
     }
 
-    pub(super) fn lets_through(&self, level: Level) -> bool {
+    pub(crate) fn lets_through(&self, level: Level) -> bool {
         self.level.is_some_and(|least| level >= least)
     }
 
@@ -87,7 +98,7 @@ impl Directive {
     /// Can a callsite carry it: do target, name and field names fit?
     ///
     /// An event carries a directive of field conditions without a span's name.
-    pub(super) fn fits<'a>(
+    pub(crate) fn fits<'a>(
         &self,
         target: &str,
         span: Option<&str>,

@@ -10,14 +10,13 @@
 //! - `-` and `_` are the same in a target: crate names are written with either.
 //! - Empty parts and spaces are tolerated; what cannot be understood is an error, never a silence.
 //! - Directives of targets and levels are decided once per callsite. Those of spans and fields
-//!   ([`rules`]) cost the callsites they can touch, and nothing else.
+//!   (`crate::rules`) cost the callsites they can touch, and nothing else.
 
 mod directive;
 mod error;
 mod explain;
 mod parse;
-pub(crate) mod rules;
-pub(crate) mod suggest;
+mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -26,6 +25,7 @@ pub use directive::Directive;
 pub use error::{FilterError, FilterErrorKind};
 pub use explain::{Explanation, Record, SpanRecord};
 pub use value::{FieldValue, PATTERN_BYTES_MAX, TEXT_BYTES_MAX};
+pub(crate) use value::{Test, TextBuffer};
 
 use crate::error::Error;
 use crate::level::Level;
@@ -166,9 +166,9 @@ impl FromStr for Filter {
 
     /// # Errors
     ///
-    /// As [`Filter::parse`]; the [`FilterError`] is the source.
+    /// As [`Filter::parse`], whose error knows the place as well.
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::parse(text).map_err(|error| Error::filter(text, error))
+        Self::parse(text).map_err(|error| Error::unreadable("filter", text, error))
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn level(word: &str) -> Option<&'static str> {
 }
 
 /// Those of `known` that a target was probably meant to be, nearest first, at most three.
-pub(crate) fn near<'a>(target: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub(super) fn near<'a>(target: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (target.chars().count() / 3).clamp(1, 4);
     let mut found: Vec<(usize, &str)> = known
         // A target is a path: what is meant may be a part of the known one's beginning.

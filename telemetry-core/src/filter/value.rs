@@ -209,14 +209,14 @@ pub(super) enum Wanted {
 
 /// A comparison with a field's value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Test {
+pub(crate) struct Test {
     pub(super) operator: Operator,
     pub(super) wanted: Wanted,
 }
 
 impl Test {
     /// Does a value pass?
-    pub(super) fn accepts(&self, value: FieldValue<'_>) -> bool {
+    pub(crate) fn accepts(&self, value: FieldValue<'_>) -> bool {
         match &self.wanted {
             Wanted::Bool(wanted) => {
                 let ordering = as_bool(value).map(|value| value.cmp(wanted));
@@ -301,17 +301,17 @@ fn cut(text: &str) -> &str {
 }
 
 /// Takes what a value prints, without allocating; stops the formatter where it is full.
-pub(super) struct TextBuffer {
+pub(crate) struct TextBuffer {
     bytes: [u8; TEXT_BYTES_MAX],
     length: usize,
 }
 
 impl TextBuffer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: [0; TEXT_BYTES_MAX], length: 0 }
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 }

@@ -13,11 +13,11 @@ use super::slots::{self, Shown};
 use super::{decision, emit, emit_event, lost};
 use crate::callsite::{Callsite, Decision, Verdict};
 use crate::filter::FieldValue;
-use crate::filter::rules::{Carried, Holder, Rules};
 use crate::ledger::Signal;
 use crate::local::{Around, Current, Local, mode};
 use crate::record::{Header, RawField, RawKey, Value, Writer};
 use crate::router;
+use crate::rules::{Carried, Holder, Rules};
 use std::sync::Arc;
 use tracing_core::span::{Attributes, Record};
 

@@ -10,8 +10,8 @@
 //! - A slot is freed by whoever takes its last reference, after it read the slot.
 //! - At most 2^24 spans are live; a span beyond that is not recorded, and counted.
 
-use crate::filter::rules::Carried;
 use crate::local::Current;
+use crate::rules::Carried;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};

@@ -225,7 +225,9 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_parser_panic(text in "[a-z\\[\\]{}=<>!~\",;: 0-9.*()\\\\\u{e9}\u{0}-]{0,60}") {
+    fn no_text_makes_the_parser_panic(
+        text in "[a-z\\[\\]{}=<>!~\",;: 0-9.*()\\\\\u{e9}\u{0}-]{0,60}",
+    ) {
         match Filter::parse(&text) {
             Ok(filter) => prop_assert_eq!(&Filter::parse(&filter.to_string()).unwrap(), &filter),
             Err(error) => {

@@ -491,10 +491,8 @@ fn dynamic() {
         for (tenant, expected) in [41, 42].into_iter().zip(expected) {
             for way in ["tracing", "own", "log"] {
                 let text = format!("{way} {tenant}");
-                let seen = events
-                    .iter()
-                    .filter(|event| event.message().as_deref() == Some(text.as_str()))
-                    .count();
+                let seen =
+                    events.iter().filter(|event| event.message() == Some(text.as_str())).count();
                 assert_eq!(seen, expected, "{text} under {filter}");
             }
         }

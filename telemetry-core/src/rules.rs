@@ -10,14 +10,12 @@
 //! - Of one filter's directives, a lower bit belongs to the one that decides before the others.
 //! - Bits mean something only together with the generation of the rules they came from.
 //! - A user's `Debug` is called for a field that a condition names, its text is cut at
-//!   [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX), and its panic stays here.
+//!   [`TEXT_BYTES_MAX`](crate::filter::TEXT_BYTES_MAX), and its panic stays here.
 
-use super::directive::Directive;
-use super::value::{FieldValue, Test, TextBuffer};
-use super::{DYNAMIC_MAX, Filter};
 use crate::callsite::Callsite;
 use crate::error::Error;
 use crate::export::Signals;
+use crate::filter::{DYNAMIC_MAX, Directive, FieldValue, Filter, Test, TextBuffer};
 use crate::level::Level;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,7 +106,7 @@ impl Rules {
     }
 
     fn add_group(&mut self, mut group: Group) -> Result<(), Error> {
-        let dynamic = group.filter.directives.iter().filter(|directive| directive.is_dynamic());
+        let dynamic = group.filter.directives().iter().filter(|directive| directive.is_dynamic());
         for directive in dynamic {
             if self.carriers.len() == DYNAMIC_MAX {
                 let right = format!("at most {DYNAMIC_MAX}, those of all exporters together");
@@ -123,12 +121,12 @@ impl Rules {
 
     /// Numbers the tests: those of directives with several come first, for they are remembered.
     fn add_tests(&mut self) -> Result<(), Error> {
-        let several = |carrier: &Carrier| carrier.directive.rank().0 > 1;
+        let several = |carrier: &Carrier| carrier.directive.tests() > 1;
         let remembered: usize = self
             .carriers
             .iter()
             .filter(|carrier| several(carrier))
-            .map(|carrier| carrier.directive.rank().0)
+            .map(|carrier| carrier.directive.tests())
             .sum();
         if remembered > REMEMBERED_MAX {
             let right = format!("at most {REMEMBERED_MAX}, those of all exporters together");
@@ -140,10 +138,9 @@ impl Rules {
                 if several(carrier) != wants_several {
                     continue;
                 }
-                for condition in &carrier.directive.conditions {
-                    let Some(test) = condition.test.clone() else { continue };
+                for (field, test) in carrier.directive.field_tests() {
                     carrier.tests |= 1 << self.tests.len();
-                    let field = condition.field.clone();
+                    let (field, test) = (field.to_owned(), test.clone());
                     self.tests.push(FieldTest { carrier: n as u32, field, test });
                 }
             }
@@ -165,7 +162,7 @@ impl Rules {
     pub(crate) fn may_change(&self, level: Level, sinks: u32, is_span: bool) -> bool {
         self.groups.iter().any(|group| {
             let of = if is_span { group.span_sinks } else { group.event_sinks };
-            let dynamic = group.filter.directives.iter().filter(|one| one.is_dynamic());
+            let dynamic = group.filter.directives().iter().filter(|one| one.is_dynamic());
             // Each sink of the group has the same filter: one stands for all.
             let is_on = sinks & of != 0;
             of != 0 && dynamic.into_iter().any(|one| one.lets_through(level) != is_on)
@@ -192,7 +189,7 @@ impl Rules {
             };
             let carries = is_span && own & (applying & applying.wrapping_neg()) != 0;
             let directive = &carrier.directive;
-            let is_on = directive.lets_through(level) || (carries && directive.level.is_some());
+            let is_on = directive.lets_through(level) || (carries && directive.level().is_some());
             let of = if is_span { group.span_sinks } else { group.event_sinks };
             sinks = if is_on { sinks | of } else { sinks & !of };
         }
