@@ -5,12 +5,13 @@
 //! - A diagnostic goes to standard error (as `OTEL_LOG_LEVEL` allows, `info` by default) and into
 //!   the pipeline, as a record of target `telemetry`.
 //! - At most one per cause in ten seconds; those left out are counted and named by the next one.
-//! - Reporting never fails, blocks on an exporter, or panics: standard error may be closed.
+//! - Reporting never fails, waits or panics: standard error may be closed, or a pipe whose reader
+//!   has stopped. What has no room there is not printed.
 
 use crate::clock;
 use crate::level::Level;
+use crate::standard_error;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -90,9 +91,8 @@ fn print_line(cause: &str, level: Level, text: &str) {
             line.push(character);
         }
     }
-    line.push('\n');
     // A closed or full standard error leaves nobody to tell; the record is on its way all the same.
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    standard_error::write_line(line);
 }
 
 /// Takes what is to become records; the worker calls it.

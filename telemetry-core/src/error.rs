@@ -5,7 +5,9 @@
 //! - Texts are lower case without a final stop and hold the setting, the value and what is right.
 //! - `Display` leaves the source out; whoever handles an error prints the chain, once.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What went wrong while building, attaching, flushing or reading a setting.
 pub struct Error {
@@ -73,6 +75,14 @@ impl Error {
     /// Does a process-wide global belong to another library?
     pub fn is_foreign(&self) -> bool {
         self.kind == Kind::Foreign
+    }
+}
+
+/// Drops what a caught panic carries: its destructor is the user's code and may panic once more.
+#[cold]
+pub(crate) fn discard_panic(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
     }
 }
 

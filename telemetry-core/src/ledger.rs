@@ -363,6 +363,9 @@ impl fmt::Display for Report {
                 write!(f, " nothing emitted")?;
             }
         }
+        if self.buffered > 0 {
+            write!(f, "\n{} records in the threads' buffers", self.buffered)?;
+        }
         if self.timed_out {
             write!(f, "\nended at its deadline")?;
         }

@@ -46,6 +46,8 @@ mod propagation;
 pub mod resource;
 pub mod metric;
 pub mod diagnostics;
+#[expect(unsafe_code, reason = "asks standard error for room")]
+mod standard_error;
 pub mod ledger;
 #[expect(unsafe_code, reason = "reads the processor's counter")]
 pub mod clock;

@@ -6,6 +6,7 @@
 //! - Arguments are evaluated only if somebody wants the event.
 
 use crate::callsite::{Callsite, Description};
+use crate::ledger::Signal;
 use crate::level::Level;
 use crate::record::Writer;
 use crate::{local, recorder, router};
@@ -75,13 +76,16 @@ impl Site {
         if callsite.decision().sinks == 0 && !router::has_scopes() {
             return;
         }
-        local::with_any(|local| {
+        let heard = local::with_any(|local| {
             let decision = recorder::decision(local, callsite);
             if decision.sinks != 0 {
                 let current = local.current.get();
                 recorder::emit_event(local, callsite, decision, current, |_| {}, write);
             }
         });
+        if heard.is_none() {
+            recorder::lost_without_local(callsite.decision(), Signal::Log);
+        }
     }
 }
 

@@ -393,7 +393,7 @@ impl Shared {
         Report {
             exporters: self.sinks.iter().map(|sink| sink.ledger().read(&sink.name)).collect(),
             // In a fork's child their locks may be held by a thread that is not there.
-            buffered: if is_ours { self.intake.buffered() } else { 0 },
+            buffered: if is_ours { self.buffered() } else { 0 },
             blocked: if is_ours { self.intake.blocked() } else { Duration::ZERO },
             cut: oddities.cut.load(Ordering::Relaxed),
             stale_spans: oddities.stale_spans.load(Ordering::Relaxed),
@@ -401,6 +401,10 @@ impl Shared {
             own_records: oddities.own_records.load(Ordering::Relaxed),
             timed_out,
         }
+    }
+
+    fn buffered(&self) -> u64 {
+        self.commands.left_behind().unwrap_or_else(|| self.intake.buffered())
     }
 
     fn begin_flush(&self, timeout: Duration) -> Arc<Ticket> {

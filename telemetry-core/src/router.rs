@@ -10,13 +10,14 @@
 //!   plans, so no pipeline can silence another one's callsites.
 
 use crate::callsite::{self, Callsite, Decision};
-use crate::error::Error;
+use crate::error::{Error, discard_panic};
 use crate::export::Signals;
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
 use crate::plan::{Plan, Scope};
 use crate::record::flag;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use tracing_core::subscriber::Interest;
@@ -281,6 +282,8 @@ pub(crate) fn max_level() -> LevelFilter {
 /// flag. Log events are not sampled (OpenTelemetry, logs SDK).
 pub trait Sampler: Send + Sync + 'static {
     /// Should the spans of this trace be exported?
+    ///
+    /// Spans that are opened in here are: nobody is asked about them.
     fn sample(&self, trace_id: crate::propagation::TraceId, root: &Callsite) -> bool;
 }
 
@@ -308,10 +311,23 @@ fn ask_sampler(trace_id: u128, root: &Callsite) -> u8 {
     else {
         return flag::SAMPLED | flag::RANDOM;
     };
+    // A sampler may open spans, an instrumented function's for example: it is not asked about them.
+    if ASKING.replace(true) {
+        return flag::SAMPLED | flag::RANDOM;
+    }
     // A user's sampler must not panic into the call site; without its word the trace is kept.
     let ask = std::panic::AssertUnwindSafe(|| sampler.sample(trace_id, root));
-    let is_kept = std::panic::catch_unwind(ask).unwrap_or(true);
+    let is_kept = std::panic::catch_unwind(ask).unwrap_or_else(|payload| {
+        discard_panic(payload);
+        true
+    });
+    ASKING.set(false);
     flag::RANDOM | if is_kept { flag::SAMPLED } else { 0 }
+}
+
+thread_local! {
+    /// Is the sampler being asked by this thread?
+    static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Are spans with these flags exported?

@@ -15,6 +15,7 @@
 use crate::batch::{Batch, Content};
 use crate::clock;
 use crate::diagnostics;
+use crate::error::discard_panic;
 use crate::export::{Ack, Context, Delivery, Exporter, Outcome, Signals};
 use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
@@ -445,7 +446,8 @@ impl Sink {
     fn guarded(&self, rest: &mut Rest, call: impl FnOnce()) {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(()) => rest.panics = if rest.is_on() { rest.panics } else { 0 },
-            Err(_) => {
+            Err(payload) => {
+                discard_panic(payload);
                 let rest = rest.begin();
                 let text = format!("exporter `{}` panicked and rests for {rest:?}", self.name);
                 diagnostics::report("exporter.panic", Level::Error, text);

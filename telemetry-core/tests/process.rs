@@ -18,7 +18,7 @@ use telemetry_core::batch::Batch;
 use telemetry_core::clock::ManualClock;
 use telemetry_core::context::TraceId;
 use telemetry_core::export::{Ack, Exporter, Outcome};
-use telemetry_core::ledger::{Report, Signal};
+use telemetry_core::ledger::{Cause, Report, Signal};
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};
 use telemetry_core::record::Value;
 use telemetry_core::testing::MemoryExporter;
@@ -118,6 +118,10 @@ fn scenario() {
         "destructors" => destructors(),
         "clock" => clock_jump(),
         "sampler" => sampler(),
+        "report_after_end" => report_after_end(),
+        "full_standard_error" => full_standard_error(),
+        "sampler_span" => sampler_span(),
+        "nested_destructors" => nested_destructors(),
         "throttled" => throttled(),
         "log" => log_bridge(),
         "log_panic" => log_panic(),
@@ -257,6 +261,23 @@ fn attach_again() {
     }
 }
 
+fn report_after_end() {
+    let old = Pipeline::builder().sink(lines()).attach().unwrap();
+    tracing::info!("old");
+    assert_delivered(&old.end(LONG));
+    let new = Pipeline::builder().sink(lines()).attach().unwrap();
+    for n in 0..1_000 {
+        tracing::info!("new {n}");
+        assert_delivered(&old.report());
+    }
+    assert_delivered(&new.shutdown(LONG));
+}
+
+#[test]
+fn records_of_the_next_pipeline_are_not_in_an_old_ones_report() {
+    assert_done("report_after_end");
+}
+
 #[test]
 fn attach_after_shutdown_loses_nothing() {
     let text = assert_done("attach_again");
@@ -348,6 +369,36 @@ fn process_that_is_stopped_again_and_again_loses_nothing() {
     assert_eq!(text.lines().filter(|line| line.starts_with("event")).count(), 100_000);
 }
 
+/// Makes standard error a pipe that is full and that nobody reads.
+fn stop_reader_of_standard_error() {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for two descriptors; they stay open until the process ends.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let flags = libc::fcntl(ends[1], libc::F_GETFL);
+        libc::fcntl(ends[1], libc::F_SETFL, flags | libc::O_NONBLOCK);
+        while libc::write(ends[1], [b'x'; 4096].as_ptr().cast(), 4096) > 0 {}
+        libc::fcntl(ends[1], libc::F_SETFL, flags);
+        libc::dup2(ends[1], libc::STDERR_FILENO);
+    }
+}
+
+fn full_standard_error() {
+    stop_reader_of_standard_error();
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    // From any thread: the worker reports losses, the exporters what they failed at.
+    telemetry_core::diagnostics::report("test", Level::Error, "nobody reads this");
+    (0..100).for_each(|n| tracing::info!("after {n}"));
+    pipeline.flush(LONG).unwrap();
+    assert_delivered(&pipeline.shutdown(LONG));
+}
+
+#[test]
+fn full_standard_error_holds_nothing_up() {
+    let text = assert_done("full_standard_error");
+    assert_eq!(text.lines().filter(|line| line.starts_with("after")).count(), 100);
+}
+
 fn after_shutdown() {
     let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
     let span = tracing::info_span!("outlives its pipeline");
@@ -418,6 +469,54 @@ fn destructors() {
     // Calls after our thread-local's end share one state, which enters no spans.
     let in_span = memory.events().iter().filter(|event| event.spans.len() == 1).count();
     assert_eq!(in_span, 100);
+}
+
+/// Logs and opens a span when it is formatted in a destructor.
+struct Nested;
+
+impl std::fmt::Debug for Nested {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        tracing::info!("nested");
+        log::info!("nested");
+        telemetry_core::event!(Info, "nested");
+        drop(tracing::info_span!("nested"));
+        f.write_str("nested")
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        tracing::info!(value = ?self, "outer");
+    }
+}
+
+thread_local! {
+    static NESTED: std::cell::RefCell<Option<Nested>> = const { std::cell::RefCell::new(None) };
+}
+
+fn nested_destructors() {
+    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    for _ in 0..50 {
+        // Destructors run last-registered first: ours is registered by the first record.
+        std::thread::spawn(|| {
+            NESTED.set(Some(Nested));
+            tracing::info!("alive");
+        })
+        .join()
+        .unwrap();
+    }
+    let report = pipeline.shutdown(LONG);
+    for (signal, delivered, reentrant) in [(Signal::Log, 100, 150), (Signal::Span, 0, 50)] {
+        let counts = report.exporter("lines").unwrap().counts(signal);
+        assert_eq!(counts.delivered, delivered, "{report}");
+        assert_eq!(counts.dropped_for(Cause::Reentrant), reentrant, "{report}");
+        assert_eq!(counts.emitted, delivered + reentrant, "{report}");
+    }
+}
+
+#[test]
+fn records_nested_in_those_of_destructors_are_counted() {
+    assert_done("nested_destructors");
 }
 
 #[test]
@@ -504,6 +603,33 @@ fn sampler() {
     names.sort();
     assert_eq!(names, ["child", "kept", "panics"], "the decision travels from root to child");
     assert!(!asked.lock().unwrap().contains_key("child"), "asked at roots only");
+}
+
+/// Opens a span of its own, as an instrumented function that it calls would.
+struct Instrumented;
+
+impl Sampler for Instrumented {
+    fn sample(&self, _: TraceId, root: &Callsite) -> bool {
+        tracing::info_span!("of the sampler").in_scope(|| tracing::info!("asked"));
+        root.name() == "kept"
+    }
+}
+
+fn sampler_span() {
+    let memory = MemoryExporter::new("memory");
+    let sink = SinkBuilder::new(memory.clone());
+    let pipeline = Pipeline::builder().sink(sink).sampler(Instrumented).attach().unwrap();
+    drop(tracing::info_span!("kept"));
+    drop(tracing::info_span!("other"));
+    assert_delivered(&pipeline.shutdown(LONG));
+    let names: Vec<_> = memory.spans().iter().map(|span| span.name.clone()).collect();
+    assert_eq!(names, ["of the sampler", "kept", "of the sampler"]);
+    assert_eq!(memory.events().len(), 2);
+}
+
+#[test]
+fn sampler_that_opens_spans_is_not_asked_about_them() {
+    assert_done("sampler_span");
 }
 
 #[test]

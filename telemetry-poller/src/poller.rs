@@ -135,7 +135,8 @@ impl Builder {
             .name("telemetry-poller".to_owned())
             .spawn(move || worker::run(&for_thread, engine, period))
             .map_err(|error| Error(ErrorKind::Thread(error)))?;
-        Ok(PollerHandle { shared, thread: Some(thread), period })
+        let process_id = std::process::id();
+        Ok(PollerHandle { shared, thread: Some(thread), period, process_id })
     }
 }
 
@@ -160,6 +161,7 @@ pub struct PollerHandle {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     period: Duration,
+    process_id: u32,
 }
 
 impl PollerHandle {
@@ -191,12 +193,17 @@ impl PollerHandle {
     ///
     /// If the thread has not ended by then ([`Error::is_timeout`]): it ends when its measurement
     /// does. From the poller's own thread ([`Error::is_own_thread`]) the poller stops too, but
-    /// nobody waits.
+    /// nobody waits. In a fork's child, which has no such thread, nothing is done.
     pub fn shutdown(mut self) -> Result<(), Error> {
         self.stop()
     }
 
     fn stop(&mut self) -> Result<(), Error> {
+        if self.process_id != std::process::id() {
+            // A fork's child: the thread was not copied, and may have held the lock.
+            std::mem::forget(self.thread.take());
+            return Ok(());
+        }
         self.shared.stop();
         self.refuse_own_thread()?;
         let Some(thread) = self.thread.take() else { return Ok(()) };

@@ -10,6 +10,9 @@ use crate::environment::{self, Console, Format, Settings, Warning};
 #[cfg(feature = "otlp-http")]
 use crate::otlp::Otlp;
 use crate::outputs::{ConsoleOutput, JsonOutput, Origin, Shown};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::env::VarError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -358,9 +361,19 @@ impl Builder {
     /// A variable that cannot be used is a warning and counts as unset, unless
     /// `TELEMETRY_STRICT=1`, which makes it an error of [`init`](Self::init).
     pub fn from_env(self) -> Self {
-        self.from_variables(|name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })
+        let unreadable = RefCell::new(BTreeSet::new());
+        let mut builder = self.from_variables(|name| match std::env::var(name) {
+            Ok(value) => Some(value),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(_)) => {
+                unreadable.borrow_mut().insert(name.to_owned());
+                None
+            }
+        });
+        // The value is left out: it may be a secret.
+        let error = |name: String| ("environment", Error::setting(&name, "…", "UTF-8"));
+        builder.warnings.extend(unreadable.into_inner().into_iter().map(error));
+        builder
     }
 
     /// As [`from_env`](Self::from_env), with other variables than the process's.

@@ -67,7 +67,8 @@ impl Builder {
             diagnostics::set_level(level);
         }
         for (variable, error) in warnings {
-            diagnostics::report(variable, Level::Warn, error.to_string());
+            // `Debug` is the text with its sources: whoever handles the error prints the chain.
+            diagnostics::report(variable, Level::Warn, format!("{error:?}"));
         }
         // From here on the drop of `telemetry` takes everything back.
         let mut telemetry = Telemetry::new(pipeline);

@@ -1,4 +1,5 @@
-//! How a process ends: each test runs itself as a child that ends in its own way.
+//! What shows only from outside: how a process ends, and what it says on standard error. Each test
+//! runs itself as a child.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may say so")]
 
@@ -13,10 +14,15 @@ fn file_of_child() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-fn run_child(test: &str, file: &Path) -> Output {
+fn child(test: &str, file: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, file);
-    command.env_remove("RUST_BACKTRACE").output().unwrap()
+    command.env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn run_child(test: &str, file: &Path) -> Output {
+    child(test, file).output().unwrap()
 }
 
 #[test]
@@ -51,4 +57,49 @@ fn console_is_out_before_the_message_of_a_panic() {
     assert!(at("panic: the fall") < at("panicked at"), "{text}");
     let lines = std::fs::read_to_string(file.path()).unwrap();
     assert!(lines.contains(r#""target":"panic""#), "{lines}");
+}
+
+#[test]
+#[cfg(unix)]
+fn forks_child_drops_the_handle_at_once() {
+    let Some(_) = file_of_child() else {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let output = run_child("forks_child_drops_the_handle_at_once", file.path());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        return;
+    };
+    let telemetry = telemetry_toolkit::builder().no_console().init().unwrap();
+    // SAFETY: the child drops the handle, which is what this test is about, and exits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let began = telemetry_core::clock::now();
+        drop(telemetry);
+        let was_late = telemetry_core::clock::now() - began >= std::time::Duration::from_secs(1);
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(i32::from(was_late)) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is ours.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0, "the child waited for a thread that it does not have");
+}
+
+#[test]
+fn environment_that_cannot_be_used_is_a_warning_with_its_cause() {
+    if file_of_child().is_some() {
+        telemetry_toolkit::builder().no_console().from_env().init().unwrap().shutdown();
+        return;
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut command =
+        child("environment_that_cannot_be_used_is_a_warning_with_its_cause", file.path());
+    command.env("TELEMETRY_JSON_FILE", "/no/such/directory/x.jsonl");
+    #[cfg(unix)]
+    command.env("RUST_LOG", <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff"));
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("`/no/such/directory/x.jsonl` for appending: No such file"), "{text}");
+    #[cfg(unix)]
+    assert!(text.contains("`RUST_LOG` is `…`, but must be UTF-8"), "{text}");
 }

@@ -8,7 +8,8 @@
 //!   comes from the same thread, file and line directly after the event, and is left out.
 
 use crate::callsite::{self, Callsite, Description};
-use crate::error::Error;
+use crate::error::{Error, discard_panic};
+use crate::ledger::Signal;
 use crate::level::Level;
 use crate::local;
 use crate::record::Writer;
@@ -72,7 +73,7 @@ impl log::Log for Bridge {
         if decision.sinks == 0 {
             return;
         }
-        local::with(|local| {
+        let heard = local::with(|local| {
             if is_echo(local.last_callsite.replace(0), record) {
                 return;
             }
@@ -81,6 +82,9 @@ impl log::Log for Bridge {
             let write = |writer: &mut Writer<'_>| write_fields(writer, record);
             recorder::emit_event(local, callsite(level), decision, current, lead, write);
         });
+        if heard.is_none() {
+            recorder::lost_without_local(decision, Signal::Log);
+        }
     }
 
     /// Does nothing: records are on their way already, and a flush has a deadline, which `log`
@@ -117,7 +121,9 @@ fn write_fields(writer: &mut Writer<'_>, record: &log::Record<'_>) {
     // A source of key-values is the user's code: its panic must not reach the call site, nor leave
     // the thread in the middle of a record.
     let visit = AssertUnwindSafe(|| record.key_values().visit(&mut KeyValues(writer)));
-    let _ = catch_unwind(visit);
+    if let Err(payload) = catch_unwind(visit) {
+        discard_panic(payload);
+    }
 }
 
 struct KeyValues<'w, 'a>(&'w mut Writer<'a>);

@@ -11,6 +11,7 @@ use super::{
     ERROR_SOURCES_MAX, HEADER_BYTES, Header, INLINE_KEY, KEY_BYTES_MAX, RECORD_BYTES_MAX,
     VALUE_BYTES_MAX, VERSION, field_flag, flag, value_type,
 };
+use crate::error::discard_panic;
 use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -339,7 +340,8 @@ impl<'a> Writer<'a> {
         // broken state by it: the writer's position is valid after every write.
         let outcome = catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, value)));
         let cut = text.cut;
-        if outcome.is_err() {
+        if let Err(payload) = outcome {
+            discard_panic(payload);
             self.back_to(value_at);
             let text = b"<panic in Debug>";
             if self.reserve(text.len()) {
@@ -397,7 +399,10 @@ impl<'a> Writer<'a> {
             cut |= self.error_text(error);
             // It is the user's code, as `Display` is.
             let source = catch_unwind(AssertUnwindSafe(|| error.source()));
-            next = source.unwrap_or_default();
+            next = source.unwrap_or_else(|payload| {
+                discard_panic(payload);
+                None
+            });
         }
         self.close_value(tag_at, value_at, cut);
     }
@@ -411,7 +416,8 @@ impl<'a> Writer<'a> {
         let outcome =
             catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, format_args!("{error}"))));
         let cut = text.cut;
-        if outcome.is_err() {
+        if let Err(payload) = outcome {
+            discard_panic(payload);
             self.back_to(text_at);
             let text = b"<panic in Display>";
             if self.reserve(text.len()) {

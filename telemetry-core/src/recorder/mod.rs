@@ -44,7 +44,17 @@ pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
 #[cold]
 #[inline(never)]
 fn tracing_event_slow(callsite: &Callsite, event: &tracing_core::Event<'_>) {
-    local::with_slow(|local| tracing_event_in(local, callsite, event));
+    if local::with_slow(|local| tracing_event_in(local, callsite, event)).is_none() {
+        lost_without_local(callsite.decision(), Signal::Log);
+    }
+}
+
+/// Counts a record of a thread whose state is not to be had: one that is nested in another after
+/// the end of its thread-locals, or in the making of its state.
+#[cold]
+#[inline(never)]
+pub(crate) fn lost_without_local(decision: Decision, signal: Signal) {
+    Intake::global().lost(decision.epoch, decision.sinks, signal, Cause::Reentrant);
 }
 
 #[inline(always)]

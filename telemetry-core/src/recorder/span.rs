@@ -7,7 +7,9 @@
 //! - One unit is counted per finished span, at its close: delivered by the worker, or lost here.
 
 use super::slots::{self, Ended, Released, SpanFacts};
-use super::{INHERITED_FLAGS, decision, emit, emit_header, states, with_intake};
+use super::{
+    INHERITED_FLAGS, decision, emit, emit_header, lost_without_local, states, with_intake,
+};
 use crate::callsite::Callsite;
 use crate::clock;
 use crate::ledger::{Cause, Signal};
@@ -51,7 +53,10 @@ pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
 #[cold]
 #[inline(never)]
 fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
-    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or(slots::DISABLED)
+    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or_else(|| {
+        lost_without_local(callsite.decision(), Signal::Span);
+        slots::DISABLED
+    })
 }
 
 #[inline(always)]

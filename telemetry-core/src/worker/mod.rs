@@ -23,7 +23,7 @@ use crate::router::Reservation;
 use crate::runner::Sink;
 use drain::{Drain, Mode};
 use report::SelfReport;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the worker waits before it looks for records again.
@@ -51,31 +51,42 @@ pub(crate) enum Command {
 
 /// Where commands wait for the worker; closed when it has ended.
 #[derive(Debug)]
-pub(crate) struct Commands(Mutex<Option<Vec<Command>>>);
+pub(crate) struct Commands {
+    waiting: Mutex<Option<Vec<Command>>>,
+    left_behind: OnceLock<u64>,
+}
 
 impl Default for Commands {
     fn default() -> Self {
-        Self(Mutex::new(Some(Vec::new())))
+        Self { waiting: Mutex::new(Some(Vec::new())), left_behind: OnceLock::new() }
     }
 }
 
 impl Commands {
     /// Leaves a command for the worker; one that comes after its end is refused.
     pub(crate) fn push(&self, command: Command) {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.waiting() {
             Some(commands) => commands.push(command),
             None => command.refuse(),
         }
     }
 
     fn take(&self) -> Vec<Command> {
-        let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        commands.as_mut().map(std::mem::take).unwrap_or_default()
+        self.waiting().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn close(&self) -> Vec<Command> {
-        let mut commands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        commands.take().unwrap_or_default()
+        self.waiting().take().unwrap_or_default()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many records were in the buffers when the worker ended; `None` while it runs. What is in
+    /// them later is the next pipeline's.
+    pub(crate) fn left_behind(&self) -> Option<u64> {
+        self.left_behind.get().copied()
     }
 }
 
@@ -182,6 +193,7 @@ impl Worker {
     /// Lets go of everybody who waits for this worker.
     fn end(&self, commands: impl Iterator<Item = Command>) {
         self.parts.intake.waker.set_thread(None);
+        let _ = self.parts.commands.left_behind.set(self.parts.intake.buffered());
         commands.chain(self.parts.commands.close()).for_each(Command::refuse);
         self.tickets.iter().for_each(|ticket| ticket.expire());
     }

@@ -119,6 +119,38 @@ fn panic_in_a_debug_stays_there() {
     assert_eq!(event.field("good"), Some(&OwnedValue::U64(1)));
 }
 
+/// Panics, with a payload that panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("in the payload's destructor, on purpose");
+        }
+    }
+}
+
+struct Armed;
+
+impl fmt::Debug for Armed {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::panic::panic_any(Bomb)
+    }
+}
+
+#[test]
+fn panic_in_the_payload_of_a_panic_stays_there() {
+    let memory = MemoryExporter::new("memory");
+    let pipeline = scoped(memory.clone());
+    pipeline.run(|| {
+        tracing::info!(bad = ?Armed, "armed");
+        tracing::info!("next");
+    });
+    let report = shut_down(pipeline);
+    assert_eq!(report.lost(), 0, "{report}");
+    assert_eq!(messages(&memory), ["armed", "next"]);
+}
+
 #[test]
 fn panic_in_the_source_of_an_error_stays_there() {
     let memory = MemoryExporter::new("memory");
