@@ -177,24 +177,23 @@ pub(crate) fn console(
         ConsoleOutput::Exporter(sink) => return Ok(Some(sink)),
     };
     let Some((layout, stream)) = choose(console, connection) else { return Ok(None) };
-    let sink = match layout {
+    match layout {
         #[cfg(feature = "console")]
-        Layout::Pretty => lines(Style::Pretty, stream, shown)?,
+        Layout::Pretty => lines(Style::Pretty, stream, shown).map(Some),
         #[cfg(feature = "console")]
-        Layout::Compact => lines(Style::Compact, stream, shown)?,
+        Layout::Compact => lines(Style::Compact, stream, shown).map(Some),
         #[cfg(feature = "console")]
-        Layout::Logfmt => lines(Style::Logfmt, stream, shown)?,
+        Layout::Logfmt => lines(Style::Logfmt, stream, shown).map(Some),
         #[cfg(feature = "console")]
-        Layout::Journald => lines(Style::Journald, stream, shown)?,
+        Layout::Journald => lines(Style::Journald, stream, shown).map(Some),
         #[cfg(feature = "json")]
-        Layout::Json => json_console(stream, shown)?,
+        Layout::Json => json_console(stream, shown).map(Some),
         #[cfg(not(all(feature = "console", feature = "json")))]
         _ => {
             let _ = (stream, shown);
-            return Ok(None);
+            Ok(None)
         }
-    };
-    Ok(Some(sink))
+    }
 }
 
 /// The JSON lines beside the console as a sink, if there are any.

@@ -160,7 +160,7 @@ impl ConsoleExporterBuilder {
         self
     }
 
-    /// Are metrics written, a line per interval (in [`Style::Logfmt`], a line per point)? No, unless set.
+    /// Are metrics written, a line per interval, or per point in [`Style::Logfmt`]? No, unless set.
     pub fn metrics(mut self, metrics: bool) -> Self {
         self.signals = with(self.signals, Signals::METRICS, metrics);
         self
