@@ -11,7 +11,7 @@ fn emitted_as_child() -> bool {
     let is_child = std::env::var_os(CHILD).is_some();
     if is_child {
         let _telemetry = telemetry_toolkit::builder().from_env().init().unwrap();
-        tracing::warn!(n = 1, "hello");
+        tracing::info!(n = 1, "hello");
     }
     is_child
 }
@@ -35,7 +35,7 @@ fn journal_gets_lines_with_a_priority() {
     if emitted_as_child() {
         return;
     }
-    for (difference, expected) in [(0, "<4> WARN console: hello n=1\n"), (1, "")] {
+    for (difference, expected) in [(0, "<6> INFO console: hello n=1\n"), (1, "")] {
         let (mut journal, stderr) = UnixStream::pair().unwrap();
         let stderr = std::fs::File::from(OwnedFd::from(stderr));
         let metadata = stderr.metadata().unwrap();
@@ -59,9 +59,9 @@ fn pipe_gets_json_unless_told_otherwise() {
     }
     let table = [
         ("", r#""n":1"#, ""),
-        ("pretty", "", "Z WARN  hello                                    n=1  console\n"),
-        ("logfmt", " level=warn target=console msg=hello n=1\n", ""),
-        ("compact@stdout", "Z  WARN console: hello n=1\n", ""),
+        ("pretty", "", "Z INFO  hello                                    n=1  console\n"),
+        ("logfmt", " level=info target=console msg=hello n=1\n", ""),
+        ("compact@stdout", "Z  INFO console: hello n=1\n", ""),
         ("off", "", ""),
     ];
     for (variable, stdout, stderr) in table {
