@@ -277,7 +277,7 @@ impl Builder {
         self
     }
 
-    /// Sets how long call sites wait for room before they drop: 100 ms on a thread and 1 ms in an
+    /// Sets how long call sites wait for room before they drop: 100 ms on a thread and 10 ms in an
     /// async worker by default; zero = never.
     pub fn waits(mut self, waits: Waits) -> Self {
         self.waits = waits;

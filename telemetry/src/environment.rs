@@ -51,8 +51,10 @@ pub(crate) enum Format {
     #[default]
     Auto,
     Off,
+    Pretty,
     Compact,
     Json,
+    Logfmt,
 }
 
 /// A standard stream.
@@ -218,14 +220,17 @@ fn console(name: &str, text: &str) -> Result<Console, Error> {
         None => (text, None),
     };
     let wrong = || {
-        let right = "`auto`, `off`, `compact` or `json`, and `@stdout` or `@stderr` behind it";
+        let right = "`auto`, `off`, `pretty`, `compact`, `json` or `logfmt`, and `@stdout` or \
+                     `@stderr` behind it";
         Error::setting(name, text, right)
     };
     let format = match format.trim().to_ascii_lowercase().as_str() {
         "auto" => Format::Auto,
         "off" | "none" => Format::Off,
-        "compact" | "pretty" => Format::Compact,
+        "pretty" => Format::Pretty,
+        "compact" => Format::Compact,
         "json" => Format::Json,
+        "logfmt" => Format::Logfmt,
         _ => return Err(wrong()),
     };
     let stream = match stream.map(|stream| stream.trim().to_ascii_lowercase()).as_deref() {

@@ -23,12 +23,12 @@
 //!
 //! | standard error is | console | collector | poller |
 //! |---|---|---|---|
-//! | a terminal | lines for people on standard error | off | every 10 s |
+//! | a terminal | lines for people on standard error (`pretty`) | off | every 10 s |
+//! | the systemd journal (`JOURNAL_STREAM` names it) | lines with a priority and without time on standard error | off | every 10 s |
 //! | something else | JSON lines (log events, finished spans, metrics) on standard output, 16 KiB at most each | off | every 10 s |
 //!
 //! The filter is `info`; metrics are exported every 60 s and at the end. The collector is on as
-//! soon as the program or the environment names it. The systemd journal is treated like any other
-//! output that is no terminal.
+//! soon as the program or the environment names it.
 //!
 //! # Environment
 //!
@@ -37,7 +37,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `RUST_LOG` | filter: `info,app::db=debug,hyper=off,[request{tenant=42}]=trace`; see `docs/filtering.md` |
-//! | `TELEMETRY_CONSOLE` | `auto`, `off`, `compact` or `json`, with `@stdout` or `@stderr` behind it if it is to go there |
+//! | `TELEMETRY_CONSOLE` | `auto`, `off`, `pretty`, `compact`, `json` or `logfmt`, with `@stdout` or `@stderr` behind it if it is to go there; else JSON and logfmt go to standard output, the others to standard error |
 //! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
 //! | `TELEMETRY_STRICT` | `1` makes a variable that cannot be used an error instead of a warning |
 //! | `OTEL_SERVICE_NAME` | `service.name` |
@@ -71,6 +71,7 @@ pub mod task;
 
 mod attributes;
 mod builder;
+mod connection;
 mod environment;
 mod handle;
 #[cfg(feature = "otlp-http")]
@@ -92,7 +93,7 @@ pub use telemetry_core::{batch, callsite, context, export, ledger, metric, pipel
 pub use telemetry_core::{resource, testing};
 
 #[cfg(feature = "console")]
-pub use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder};
+pub use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style};
 #[cfg(feature = "json")]
 pub use telemetry_json::{JsonExporter, JsonExporterBuilder};
 #[cfg(feature = "receiver")]

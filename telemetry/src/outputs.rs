@@ -6,9 +6,12 @@
 //!   left out, with a warning.
 //! - A queue holds 8 MiB; that of OTLP 64 MiB, because a network is away for longer than a disk.
 
+use crate::connection::Connection;
 use crate::environment::{Console, Format, Stream, Warning};
 use std::path::PathBuf;
 use std::time::Duration;
+#[cfg(feature = "console")]
+use telemetry_console::Style;
 use telemetry_core::Error;
 use telemetry_core::filter::Filter;
 use telemetry_core::pipeline::SinkBuilder;
@@ -60,25 +63,56 @@ impl Common<'_> {
     }
 }
 
-/// The console's choice after looking at where its output goes; `None` = no console.
-///
-/// Without the feature of a format the other one stands in.
-pub(crate) fn choose(console: Console, is_terminal: bool) -> Option<(Format, Stream)> {
+/// What the console writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Pretty,
+    Compact,
+    Logfmt,
+    Journald,
+    Json,
+}
+
+impl Layout {
+    /// Itself, or what stands in without its feature; `None` if nothing does.
+    fn or_available(self) -> Option<Self> {
+        match self {
+            Self::Json if cfg!(feature = "json") => Some(self),
+            Self::Json if cfg!(feature = "console") => Some(Self::Compact),
+            Self::Json => None,
+            _ if cfg!(feature = "console") => Some(self),
+            _ if cfg!(feature = "json") => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// Where it goes unless told otherwise: what is for programs goes to standard output.
+    fn usual(self) -> Stream {
+        match self {
+            Self::Json | Self::Logfmt => Stream::Stdout,
+            Self::Pretty | Self::Compact | Self::Journald => Stream::Stderr,
+        }
+    }
+}
+
+/// The console's choice after looking at what its stream is connected to; `None` = no console.
+pub(crate) fn choose(
+    console: Console,
+    connection: impl Fn(Stream) -> Connection,
+) -> Option<(Layout, Stream)> {
     let wanted = match console.format {
-        Format::Auto if is_terminal => Format::Compact,
-        Format::Auto => Format::Json,
-        format => format,
-    };
-    let format = match wanted {
         Format::Off => return None,
-        Format::Compact if cfg!(feature = "console") => Format::Compact,
-        Format::Json if cfg!(feature = "json") => Format::Json,
-        _ if cfg!(feature = "console") => Format::Compact,
-        _ if cfg!(feature = "json") => Format::Json,
-        _ => return None,
+        Format::Auto => match connection(console.stream.unwrap_or(Stream::Stderr)) {
+            Connection::Terminal => Layout::Pretty,
+            Connection::Journal => Layout::Journald,
+            Connection::Other => Layout::Json,
+        },
+        Format::Pretty => Layout::Pretty,
+        Format::Compact => Layout::Compact,
+        Format::Logfmt => Layout::Logfmt,
+        Format::Json => Layout::Json,
     };
-    let usual = if wanted == Format::Compact { Stream::Stderr } else { Stream::Stdout };
-    Some((format, console.stream.unwrap_or(usual)))
+    Some((wanted.or_available()?, console.stream.unwrap_or(wanted.usual())))
 }
 
 /// Are finished spans and metrics shown? JSON lines have them, lines for people do not, unless
@@ -107,8 +141,9 @@ pub(crate) fn keep<T>(
 }
 
 #[cfg(feature = "console")]
-pub(crate) fn compact(stream: Stream, shown: Shown) -> Result<SinkBuilder, Error> {
+pub(crate) fn lines(style: Style, stream: Stream, shown: Shown) -> Result<SinkBuilder, Error> {
     let builder = telemetry_console::ConsoleExporter::builder()
+        .style(style)
         .spans(shown.spans.unwrap_or(false))
         .metrics(shown.metrics.unwrap_or(false));
     let builder = match stream {
@@ -135,20 +170,27 @@ pub(crate) fn json_console(stream: Stream, shown: Shown) -> Result<SinkBuilder, 
 pub(crate) fn console(
     output: ConsoleOutput,
     shown: Shown,
-    is_terminal: impl Fn(Stream) -> bool,
+    connection: impl Fn(Stream) -> Connection,
 ) -> Result<Option<SinkBuilder>, Error> {
     let console = match output {
         ConsoleOutput::Standard(console) => console,
         ConsoleOutput::Exporter(sink) => return Ok(Some(sink)),
     };
-    let watched = console.stream.unwrap_or(Stream::Stderr);
-    match choose(console, is_terminal(watched)) {
+    let Some((layout, stream)) = choose(console, connection) else { return Ok(None) };
+    match layout {
         #[cfg(feature = "console")]
-        Some((Format::Compact, stream)) => compact(stream, shown).map(Some),
+        Layout::Pretty => lines(Style::Pretty, stream, shown).map(Some),
+        #[cfg(feature = "console")]
+        Layout::Compact => lines(Style::Compact, stream, shown).map(Some),
+        #[cfg(feature = "console")]
+        Layout::Logfmt => lines(Style::Logfmt, stream, shown).map(Some),
+        #[cfg(feature = "console")]
+        Layout::Journald => lines(Style::Journald, stream, shown).map(Some),
         #[cfg(feature = "json")]
-        Some((Format::Json, stream)) => json_console(stream, shown).map(Some),
+        Layout::Json => json_console(stream, shown).map(Some),
+        #[cfg(not(all(feature = "console", feature = "json")))]
         _ => {
-            let _ = shown;
+            let _ = (stream, shown);
             Ok(None)
         }
     }
@@ -185,21 +227,53 @@ mod tests {
 
     #[test]
     fn console_suits_where_its_output_goes() {
-        use Format::{Auto, Compact, Json, Off};
+        use Connection::{Journal, Other, Terminal};
+        use Stream::{Stderr, Stdout};
+        // What stdout and stderr are, and what `auto`, `auto@stdout` and `auto@stderr` become.
+        type Cell = (Layout, Stream);
+        const PRETTY: [Cell; 2] = [(Layout::Pretty, Stdout), (Layout::Pretty, Stderr)];
+        const JOURNALD: [Cell; 2] = [(Layout::Journald, Stdout), (Layout::Journald, Stderr)];
+        const JSON: [Cell; 2] = [(Layout::Json, Stdout), (Layout::Json, Stderr)];
+        let table = [
+            (Terminal, Terminal, PRETTY[1], PRETTY[0], PRETTY[1]),
+            (Terminal, Journal, JOURNALD[1], PRETTY[0], JOURNALD[1]),
+            (Terminal, Other, JSON[0], PRETTY[0], JSON[1]),
+            (Journal, Terminal, PRETTY[1], JOURNALD[0], PRETTY[1]),
+            (Journal, Journal, JOURNALD[1], JOURNALD[0], JOURNALD[1]),
+            (Journal, Other, JSON[0], JOURNALD[0], JSON[1]),
+            (Other, Terminal, PRETTY[1], JSON[0], PRETTY[1]),
+            (Other, Journal, JOURNALD[1], JSON[0], JOURNALD[1]),
+            (Other, Other, JSON[0], JSON[0], JSON[1]),
+        ];
+        for (stdout, stderr, auto, at_stdout, at_stderr) in table {
+            let connection = |stream| if stream == Stdout { stdout } else { stderr };
+            let cells = [(None, auto), (Some(Stdout), at_stdout), (Some(Stderr), at_stderr)];
+            for (stream, expected) in cells {
+                let console = Console { format: Format::Auto, stream };
+                let chosen = choose(console, connection);
+                assert_eq!(chosen, Some(expected), "{console:?} {stdout:?} {stderr:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn format_that_is_named_does_not_look_at_its_stream() {
         use Stream::{Stderr, Stdout};
         let table = [
-            (Auto, None, true, Some((Compact, Stderr))),
-            (Auto, None, false, Some((Json, Stdout))),
-            (Auto, Some(Stdout), true, Some((Compact, Stdout))),
-            (Auto, Some(Stderr), false, Some((Json, Stderr))),
-            (Compact, None, false, Some((Compact, Stderr))),
-            (Json, None, true, Some((Json, Stdout))),
-            (Json, Some(Stderr), true, Some((Json, Stderr))),
-            (Off, None, true, None),
+            (Format::Pretty, None, Some((Layout::Pretty, Stderr))),
+            (Format::Pretty, Some(Stdout), Some((Layout::Pretty, Stdout))),
+            (Format::Compact, None, Some((Layout::Compact, Stderr))),
+            (Format::Logfmt, None, Some((Layout::Logfmt, Stdout))),
+            (Format::Logfmt, Some(Stderr), Some((Layout::Logfmt, Stderr))),
+            (Format::Json, None, Some((Layout::Json, Stdout))),
+            (Format::Json, Some(Stderr), Some((Layout::Json, Stderr))),
+            (Format::Off, None, None),
         ];
-        for (format, stream, is_terminal, expected) in table {
+        for (format, stream, expected) in table {
             let console = Console { format, stream };
-            assert_eq!(choose(console, is_terminal), expected, "{console:?} {is_terminal}");
+            for connection in [Connection::Terminal, Connection::Journal, Connection::Other] {
+                assert_eq!(choose(console, |_| connection), expected, "{console:?}");
+            }
         }
     }
 

@@ -9,9 +9,9 @@
 
 use crate::Telemetry;
 use crate::builder::{Builder, Globals};
-use crate::environment::{Stream, Warning};
+use crate::connection;
+use crate::environment::Warning;
 use crate::outputs::{self, Common};
-use std::io::IsTerminal;
 use std::sync::Arc;
 use telemetry_core::bridge::metrics::Recorder;
 use telemetry_core::context::{self, Propagators};
@@ -93,11 +93,7 @@ impl Builder {
 
     fn pipeline(self, warnings: &mut Vec<Warning>) -> Result<pipeline::Builder, Error> {
         let common = Common { filter: &self.filter, metric_interval: self.metric_interval };
-        let is_terminal = |stream| match stream {
-            Stream::Stdout => std::io::stdout().is_terminal(),
-            Stream::Stderr => std::io::stderr().is_terminal(),
-        };
-        let console = outputs::console(self.console, self.shown, is_terminal)?;
+        let console = outputs::console(self.console, self.shown, connection::of)?;
         let console = console.map(|sink| common.sink(sink, self.filters.console));
         let json = outputs::json(self.json, warnings)?;
         let json = json.map(|sink| common.sink(sink, self.filters.json));

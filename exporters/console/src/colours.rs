@@ -55,10 +55,10 @@ pub(crate) enum Palette {
 
 /// What a piece of a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum Role {
     /// Time, target: less than the rest.
     Quiet,
-    /// A span's name.
+    /// A span's name, a message.
     Strong,
     /// A field's name.
     Key,
@@ -67,25 +67,25 @@ pub(crate) enum Style {
 }
 
 impl Palette {
-    /// Begins a style. No sequence is longer than [`SEQUENCE_BYTES_MAX`].
-    pub(crate) fn begin(self, out: &mut Vec<u8>, style: Style) {
+    /// Begins a piece. No sequence is longer than [`SEQUENCE_BYTES_MAX`].
+    pub(crate) fn begin(self, out: &mut Vec<u8>, role: Role) {
         if self == Self::Plain {
             return;
         }
-        let code: &[u8] = match style {
-            Style::Quiet => b"\x1b[2m",
-            Style::Strong => b"\x1b[1m",
-            Style::Key => b"\x1b[3m",
-            Style::Level(Level::Error) => b"\x1b[31m",
-            Style::Level(Level::Warn) => b"\x1b[33m",
-            Style::Level(Level::Info) => b"\x1b[32m",
-            Style::Level(Level::Debug) => b"\x1b[34m",
-            Style::Level(Level::Trace) => b"\x1b[35m",
+        let code: &[u8] = match role {
+            Role::Quiet => b"\x1b[2m",
+            Role::Strong => b"\x1b[1m",
+            Role::Key => b"\x1b[3m",
+            Role::Level(Level::Error) => b"\x1b[31m",
+            Role::Level(Level::Warn) => b"\x1b[33m",
+            Role::Level(Level::Info) => b"\x1b[32m",
+            Role::Level(Level::Debug) => b"\x1b[34m",
+            Role::Level(Level::Trace) => b"\x1b[35m",
         };
         out.extend_from_slice(code);
     }
 
-    /// Ends the style.
+    /// Ends the piece.
     pub(crate) fn end(self, out: &mut Vec<u8>) {
         if self == Self::Coloured {
             out.extend_from_slice(b"\x1b[0m");

@@ -2,6 +2,7 @@
 
 use crate::colours::Colours;
 use crate::encode::{Encoder, Time};
+use crate::style::Style;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use telemetry_core::record::Kind;
 /// So much is gathered for one write(2): what a pipe takes at once.
 const GATHER_BYTES: usize = 64 * 1024;
 
-/// Writes records as lines that people read.
+/// Writes records as lines that people read, or as `logfmt`.
 ///
 /// See the [crate's documentation](crate) for the format and for what is promised.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Exporter for ConsoleExporter {
         self.output.begin();
         self.encoder.snapshot(snapshot, self.output.line());
         self.output.end_line(Signal::Metric);
-        // All points stand in one line.
+        // All points are one unit of output.
         ack.finish(match self.output.finish() {
             Outcome::Delivered => Outcome::Delivered,
             _ => Outcome::Rejected(Cause::WriteFailed),
@@ -79,6 +80,7 @@ impl Exporter for ConsoleExporter {
 pub struct ConsoleExporterBuilder {
     name: String,
     destination: Destination,
+    style: Option<Style>,
     colours: Colours,
     signals: Signals,
     time: Time,
@@ -105,6 +107,7 @@ impl Default for ConsoleExporterBuilder {
         Self {
             name: "console".to_owned(),
             destination: Destination::Stderr,
+            style: None,
             colours: Colours::Auto,
             signals: Signals::LOGS,
             time: Time::Told,
@@ -138,25 +141,32 @@ impl ConsoleExporterBuilder {
         self
     }
 
-    /// When colours are used; [`Colours::Auto`] unless set.
+    /// How a record is laid out; unless set, [`Style::Pretty`] on a terminal and
+    /// [`Style::Compact`] elsewhere.
+    pub fn style(mut self, style: Style) -> Self {
+        self.style = Some(style);
+        self
+    }
+
+    /// When colours are used, in styles that have any; [`Colours::Auto`] unless set.
     pub fn colours(mut self, colours: Colours) -> Self {
         self.colours = colours;
         self
     }
 
-    /// Are finished spans written, a line each? No, unless set.
+    /// Are finished spans written, a record each? No, unless set.
     pub fn spans(mut self, spans: bool) -> Self {
         self.signals = with(self.signals, Signals::SPANS, spans);
         self
     }
 
-    /// Are metrics written, a line per interval? No, unless set.
+    /// Are metrics written, a line per interval, or per point in [`Style::Logfmt`]? No, unless set.
     pub fn metrics(mut self, metrics: bool) -> Self {
         self.signals = with(self.signals, Signals::METRICS, metrics);
         self
     }
 
-    /// Does a line begin with its time? Yes, unless set; the journal has its own.
+    /// Does a record begin with its time? Yes, unless set; never in [`Style::Journald`].
     pub fn time(mut self, time: bool) -> Self {
         self.time = if time { Time::Told } else { Time::LeftOut };
         self
@@ -173,11 +183,14 @@ impl ConsoleExporterBuilder {
             Destination::Stderr => LineWriter::stderr()?,
             Destination::Writer(writer) => LineWriter::writer(writer),
         };
-        let palette = self.colours.palette(output.is_terminal(), |name| std::env::var_os(name));
+        let usual = if output.is_terminal() { Style::Pretty } else { Style::Compact };
+        let style = self.style.unwrap_or(usual);
+        let colours = if style.has_colours() { self.colours } else { Colours::Never };
+        let palette = colours.palette(output.is_terminal(), |name| std::env::var_os(name));
         Ok(ConsoleExporter {
             name: self.name,
             signals: self.signals,
-            encoder: Encoder::new(palette, self.time),
+            encoder: Encoder::new(style, palette, self.time),
             output: output.gather(GATHER_BYTES),
         })
     }

@@ -30,13 +30,13 @@ pub(crate) const BUDGET_BYTES: usize = 16 * 1024 * 1024;
 pub struct Waits {
     /// On an ordinary thread, without movement of the worker; 100 ms by default.
     pub blocking: Duration,
-    /// Inside an async worker; 1 ms by default.
+    /// Inside an async worker; 10 ms by default: a few of the steps in which a busy worker moves.
     pub in_async: Duration,
 }
 
 impl Default for Waits {
     fn default() -> Self {
-        Self { blocking: Duration::from_millis(100), in_async: Duration::from_millis(1) }
+        Self { blocking: Duration::from_millis(100), in_async: Duration::from_millis(10) }
     }
 }
 

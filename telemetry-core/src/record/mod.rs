@@ -106,6 +106,8 @@ pub(crate) mod flag {
     pub(crate) const RANDOM: u8 = 16;
     /// The trace has a state, which the recorder keeps.
     pub(crate) const STATE: u8 = 32;
+    /// The span itself is one of those that keep the state.
+    pub(crate) const HOLDS_STATE: u8 = 64;
 }
 
 /// Bits of a field's flags.

@@ -98,16 +98,18 @@ fn open_span(
     span: NewSpan,
 ) -> u64 {
     let number = generation(local);
-    let (trace_high, trace_low, flags) = if parent.span_id == 0 {
-        let (high, low) = local.ids.trace_id();
-        (high, low, router::sample(high, low, callsite))
-    } else if parent.flags & u64::from(flag::REMOTE_PARENT) == 0 {
-        (parent.trace_high, parent.trace_low, parent.flags as u8)
-    } else {
-        (parent.trace_high, parent.trace_low, adopt(&parent))
-    };
     // No reference, no obligation to give it back: the parent may have closed meanwhile.
     let has_parent = parent.handle != 0 && slots::retain(parent.handle);
+    let (trace_high, trace_low, flags, inherited) = if has_parent {
+        (parent.trace_high, parent.trace_low, parent.flags as u8, parent.flags)
+    } else if parent.span_id == 0 {
+        let (high, low) = local.ids.trace_id();
+        let flags = router::sample(high, low, callsite);
+        (high, low, flags, u64::from(flags))
+    } else {
+        let flags = adopt(&parent);
+        (parent.trace_high, parent.trace_low, flags, u64::from(flags & INHERITED_FLAGS))
+    };
     let facts = SpanFacts {
         span_id: match span.shown() {
             Shown::Yes => local.ids.span_id(number),
@@ -128,8 +130,8 @@ fn open_span(
     if handle == slots::DISABLED {
         return no_slot(local, facts);
     }
-    let (span_id, flags) = (facts.span_id, u64::from(facts.flags & INHERITED_FLAGS));
-    local.newest.set(Current { handle, span_id, trace_high, trace_low, flags });
+    let span_id = facts.span_id;
+    local.newest.set(Current { handle, span_id, trace_high, trace_low, flags: inherited });
     local.newest_handle.set(handle);
     if span.shown() == Shown::No {
         return handle;
@@ -141,14 +143,19 @@ fn open_span(
     handle
 }
 
-/// The flags of a span whose parent is a caller's; the span holds the state of its trace.
+/// The flags of a span whose parent is a caller's, or is not open any more. It holds the state of
+/// the trace, if there is one.
 #[cold]
 #[inline(never)]
 fn adopt(parent: &Current) -> u8 {
     let flags = parent.flags as u8;
-    let has_state = flags & flag::STATE != 0
-        && trace_id(parent.trace_high, parent.trace_low).is_some_and(states::hold);
-    if has_state { flags } else { flags & !flag::STATE }
+    if flags & flag::STATE == 0 {
+        return flags;
+    }
+    match trace_id(parent.trace_high, parent.trace_low).is_some_and(states::hold) {
+        true => flags | flag::HOLDS_STATE,
+        false => flags & !flag::STATE,
+    }
 }
 
 /// Gives up what [`adopt`] took.
@@ -158,13 +165,6 @@ fn disown(trace_high: u64, trace_low: u64) {
     if let Some(trace_id) = trace_id(trace_high, trace_low) {
         states::release(trace_id);
     }
-}
-
-/// Does a span hold the state of its trace?
-#[inline(always)]
-fn holds_state(flags: u8) -> bool {
-    const BOTH: u8 = flag::REMOTE_PARENT | flag::STATE;
-    flags & BOTH == BOTH
 }
 
 fn trace_id(high: u64, low: u64) -> Option<TraceId> {
@@ -179,7 +179,7 @@ fn no_slot(local: &Local, facts: SpanFacts) -> u64 {
             intake.lost(facts.epoch, facts.sinks, Signal::Span, Cause::StartLost);
         }
     });
-    if holds_state(facts.flags) {
+    if facts.flags & flag::HOLDS_STATE != 0 {
         disown(facts.trace_high, facts.trace_low);
     }
     if facts.parent != 0 {
@@ -453,7 +453,7 @@ fn finish(local: &Local, ended: Ended) -> u64 {
         Ok(()) => ended.free(&local.free_slots),
         Err(cause) => lost_close(local, ended, cause),
     }
-    if holds_state(facts.flags) {
+    if facts.flags & flag::HOLDS_STATE != 0 {
         disown(facts.trace_high, facts.trace_low);
     }
     facts.parent

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Most traces have none: nothing here is reached for them, because of a flag beside the ids.
-//! - An entry has holders: contexts that are carried, and the spans whose parent is remote, which
-//!   stay open until the last span inside is over. The last holder removes it.
+//! - An entry has holders: contexts that are carried, and the spans without a parent here, which stay
+//!   open until the last span inside is over. The last holder removes it.
 //! - At most [`STATES_MAX`] traces; the state of one beyond is not sent on, and that is said.
 //! - Two requests of one trace share an entry: the later one's state replaces the earlier one's.
 

@@ -20,9 +20,7 @@ fn filter(text: &str) -> Option<Filter> {
 #[test]
 fn what_can_be_read_is_taken() {
     let none = Settings::default;
-    let json_stderr = Console { format: Format::Json, stream: Some(Stream::Stderr) };
-    let compact = Console { format: Format::Compact, stream: None };
-    let off = Console { format: Format::Off, stream: None };
+    let console = |format, stream| Settings { console: Some(Console { format, stream }), ..none() };
     let pair = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
     let table = [
         ("OTEL_SDK_DISABLED", "TRUE", Settings { disabled: true, ..none() }),
@@ -30,9 +28,12 @@ fn what_can_be_read_is_taken() {
         ("TELEMETRY_STRICT", "1", Settings { strict: true, ..none() }),
         ("TELEMETRY_STRICT", "true", Settings { strict: true, ..none() }),
         ("RUST_LOG", "warn,app=debug", Settings { filter: filter("warn,app=debug"), ..none() }),
-        ("TELEMETRY_CONSOLE", "JSON@stderr", Settings { console: Some(json_stderr), ..none() }),
-        ("TELEMETRY_CONSOLE", "pretty", Settings { console: Some(compact), ..none() }),
-        ("TELEMETRY_CONSOLE", "off", Settings { console: Some(off), ..none() }),
+        ("TELEMETRY_CONSOLE", "auto", console(Format::Auto, None)),
+        ("TELEMETRY_CONSOLE", "off", console(Format::Off, None)),
+        ("TELEMETRY_CONSOLE", "pretty", console(Format::Pretty, None)),
+        ("TELEMETRY_CONSOLE", "compact", console(Format::Compact, None)),
+        ("TELEMETRY_CONSOLE", "JSON@stderr", console(Format::Json, Some(Stream::Stderr))),
+        ("TELEMETRY_CONSOLE", "logfmt@stdout", console(Format::Logfmt, Some(Stream::Stdout))),
         ("TELEMETRY_JSON_FILE", "/x/y", Settings { json_file: Some("/x/y".into()), ..none() }),
         (
             "OTEL_SERVICE_NAME",

@@ -1,14 +1,19 @@
 //! Fields as `key=value`, and what is the same for all records of a callsite.
 
 use super::text::{put_text, put_value, put_word};
-use crate::colours::{Palette, Style};
+use super::{compact, logfmt, pretty};
+use crate::colours::{Palette, Role};
+use crate::style::Style;
 use std::collections::HashMap;
+use telemetry_core::Level;
 use telemetry_core::callsite::Callsite;
-use telemetry_core::record::{Fields, Value};
+use telemetry_core::record::{Field, Fields, Value};
 
 /// The encoded parts of callsites, by callsite id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Callsites {
+    style: Style,
+    palette: Palette,
     // Ids are dense from 1 and bounded by the process's table of callsites.
     entries: Vec<Option<Box<Pieces>>>,
 }
@@ -16,39 +21,49 @@ pub(crate) struct Callsites {
 /// The encoded parts of one callsite.
 #[derive(Debug)]
 pub(crate) struct Pieces {
-    /// ` INFO `
+    /// ` INFO `, `INFO  `, `level=info` or `<6> INFO `, as the style has it.
     pub(crate) level: Vec<u8>,
-    /// `app::module: `
+    /// `app::module: `, or what the style makes of a target.
     pub(crate) target: Vec<u8>,
     /// `key=` for each field.
-    keys: Vec<Box<[u8]>>,
+    pub(crate) keys: Vec<Box<[u8]>>,
     /// Are the names of the fields unique, and few enough for one word of bits?
     unique: bool,
 }
 
 impl Callsites {
+    pub(crate) fn new(style: Style, palette: Palette) -> Self {
+        Self { style, palette, entries: Vec::new() }
+    }
+
     /// The parts of a callsite, made now if there are none.
-    pub(crate) fn of(&mut self, callsite: &'static Callsite, palette: Palette) -> &Pieces {
+    pub(crate) fn of(&mut self, callsite: &'static Callsite) -> &Pieces {
         let index = callsite.id() as usize;
         if index >= self.entries.len() {
             self.entries.resize_with(index + 1, || None);
         }
-        self.entries[index].get_or_insert_with(|| Box::new(Pieces::new(callsite, palette)))
+        let (style, palette) = (self.style, self.palette);
+        self.entries[index].get_or_insert_with(|| Box::new(Pieces::new(callsite, style, palette)))
     }
 }
 
 impl Pieces {
-    fn new(callsite: &Callsite, palette: Palette) -> Self {
+    fn new(callsite: &Callsite, style: Style, palette: Palette) -> Self {
         let mut level = Vec::new();
-        palette.begin(&mut level, Style::Level(callsite.level()));
-        level.extend_from_slice(format!("{:>5}", callsite.level()).as_bytes());
-        palette.end(&mut level);
-        level.push(b' ');
+        put_level(&mut level, callsite.level(), style, palette);
         let mut target = Vec::new();
-        put_target(&mut target, callsite.target(), palette);
+        match style {
+            Style::Pretty => pretty::put_target(&mut target, callsite.target(), palette),
+            // Its line has a limit of its own, and quotes.
+            Style::Logfmt => {}
+            _ => put_target(&mut target, callsite.target(), palette),
+        }
         let keys = callsite.fields().iter().map(|name| {
             let mut key = Vec::new();
-            put_key(&mut key, name, palette);
+            match style {
+                Style::Logfmt => logfmt::put_field_key(&mut key, name),
+                _ => put_key(&mut key, name, palette),
+            }
             key.into_boxed_slice()
         });
         let mut names: Vec<&String> = callsite.fields().iter().collect();
@@ -71,9 +86,27 @@ impl Pieces {
     }
 }
 
+fn put_level(out: &mut Vec<u8>, level: Level, style: Style, palette: Palette) {
+    if style == Style::Logfmt {
+        return out.extend_from_slice(level.as_str().to_ascii_lowercase().as_bytes());
+    }
+    if style == Style::Journald {
+        compact::put_priority(out, level);
+    }
+    palette.begin(out, Role::Level(level));
+    let text = match style {
+        // From the first column on: an indented line is never the begin of a record.
+        Style::Pretty => format!("{level:<5}"),
+        _ => format!("{level:>5}"),
+    };
+    out.extend_from_slice(text.as_bytes());
+    palette.end(out);
+    out.push(b' ');
+}
+
 /// Writes `app::module: `.
 pub(crate) fn put_target(out: &mut Vec<u8>, target: &str, palette: Palette) {
-    palette.begin(out, Style::Quiet);
+    palette.begin(out, Role::Quiet);
     put_text(out, target);
     out.push(b':');
     palette.end(out);
@@ -81,7 +114,7 @@ pub(crate) fn put_target(out: &mut Vec<u8>, target: &str, palette: Palette) {
 }
 
 fn put_key(out: &mut Vec<u8>, name: &str, palette: Palette) {
-    palette.begin(out, Style::Key);
+    palette.begin(out, Role::Key);
     put_word(out, name);
     palette.end(out);
     out.push(b'=');
@@ -96,38 +129,63 @@ pub(crate) enum Told {
     AllButMessage,
 }
 
-/// Writes `key=value key=value`; of fields with the same key the last. Returns how many.
+/// Goes through the fields that are told: of those with the same name the last. `tell` gets the
+/// name's index among those of the callsite, if it has one.
+#[inline]
+pub(crate) fn each_told<'a>(
+    mut fields: Fields<'a>,
+    pieces: &Pieces,
+    told: Told,
+    mut tell: impl FnMut(Option<u16>, Field<'a>),
+) {
+    let last: Option<HashMap<&str, usize>> = pieces
+        .may_repeat(fields.clone())
+        .then(|| fields.clone().enumerate().map(|(n, field)| (field.key, n)).collect());
+    let mut n = 0;
+    while let Some((index, field)) = fields.next_indexed() {
+        let is_last = last.as_ref().is_none_or(|last| last.get(field.key) == Some(&n));
+        n += 1;
+        if is_last && !(told == Told::AllButMessage && field.key == "message") {
+            tell(index, field);
+        }
+    }
+}
+
+/// Writes `key=value key=value`. Returns how many.
 pub(crate) fn put_fields(
     out: &mut Vec<u8>,
-    mut fields: Fields<'_>,
+    fields: Fields<'_>,
     pieces: &Pieces,
     palette: Palette,
     told: Told,
 ) -> usize {
-    let last: Option<HashMap<&str, usize>> = pieces
-        .may_repeat(fields.clone())
-        .then(|| fields.clone().enumerate().map(|(n, field)| (field.key, n)).collect());
-    let (mut count, mut n) = (0, 0);
-    while let Some((index, field)) = fields.next_indexed() {
-        let is_last = last.as_ref().is_none_or(|last| last.get(field.key) == Some(&n));
-        n += 1;
-        if !is_last || told == Told::AllButMessage && field.key == "message" {
-            continue;
-        }
+    let mut count = 0;
+    each_told(fields, pieces, told, |index, field| {
         if count > 0 {
             out.push(b' ');
         }
         count += 1;
-        match index.and_then(|index| pieces.keys.get(usize::from(index))) {
-            Some(key) => out.extend_from_slice(key),
-            None => put_key(out, field.key, palette),
-        }
+        put_indexed_key(out, index, field.key, pieces, palette);
         put_value(out, field.value);
         if field.cut {
             out.extend_from_slice("…".as_bytes());
         }
-    }
+    });
     count
+}
+
+/// Writes `key=`, from what is kept if it is there.
+pub(crate) fn put_indexed_key(
+    out: &mut Vec<u8>,
+    index: Option<u16>,
+    name: &str,
+    pieces: &Pieces,
+    palette: Palette,
+) {
+    match index.and_then(|index| pieces.keys.get(usize::from(index))) {
+        Some(key) => out.extend_from_slice(key),
+        None => put_key(out, name, palette),
+    }
 }
 
 /// Writes the message, which has no quotes around it. Returns whether there is one.

@@ -1,24 +1,33 @@
-//! A snapshot of all metrics as one line.
+//! A snapshot of all metrics as one line for people.
 
 use super::text::{put_f64, put_integer, put_text, put_word};
-use super::{Encoder, Style};
+use super::{Encoder, compact};
+use crate::colours::Role;
+use crate::style::Style;
 use std::io::Write;
 use std::time::Duration;
+use telemetry_core::Level;
 use telemetry_core::metric::{Data, HistogramValue, Labels, Metric, Number, Snapshot, Value};
 
 /// The longest line of a snapshot, but for the number of points that are left out.
 const SNAPSHOT_BYTES_MAX: usize = 8 * 1024;
 
 impl Encoder {
-    /// Appends the line of a snapshot; nothing if it has no points.
+    /// Appends the lines of a snapshot; nothing if it has no points.
     pub(crate) fn snapshot(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
         let points = snapshot.points();
         if points == 0 {
             return;
         }
+        if self.style == Style::Logfmt {
+            return self.logfmt_snapshot(snapshot, out);
+        }
         let begin = out.len();
+        if self.style == Style::Journald {
+            compact::put_priority(out, Level::Info);
+        }
         self.put_time(snapshot.unix_ns, out);
-        self.palette.begin(out, Style::Strong);
+        self.palette.begin(out, Role::Strong);
         out.extend_from_slice(b"metrics");
         self.palette.end(out);
         let mut left = points;
@@ -57,7 +66,7 @@ impl Encoder {
     /// Writes ` name{key=value}=`.
     fn put_series(&self, metric: &Metric, labels: &Labels, out: &mut Vec<u8>) {
         out.push(b' ');
-        self.palette.begin(out, Style::Key);
+        self.palette.begin(out, Role::Key);
         put_text(out, &metric.name);
         self.palette.end(out);
         for (n, (key, value)) in labels.iter().enumerate() {

@@ -1,27 +1,34 @@
-//! From records and metrics to lines: no clock, no terminal, no state that changes what is written.
+//! From records and metrics to lines: no clock, no terminal; what is written depends on the record
+//! alone, but for the pretty style, which tells spans only where they change.
 //!
 //! # Invariants
 //!
-//! - One record is one line, its newline at its end and nowhere else.
+//! - One record is one line, its newline at its end and nowhere else. In the pretty style it may be
+//!   several, of which only one is not indented.
 //! - The only control sequences are the palette's own.
-//! - A line is at most [`LINE_BYTES_MAX`] long.
+//! - A line is at most [`LINE_BYTES_MAX`] long, and one for the journal [`JOURNAL_BYTES_MAX`].
 
+mod compact;
 mod fields;
+mod logfmt;
 mod metric;
+mod pretty;
 mod text;
 
-use crate::colours::{Palette, SEQUENCE_BYTES_MAX, Style};
-use fields::{Callsites, Told, put_fields, put_message, put_target};
-use std::io::Write;
+use crate::colours::{Palette, Role, SEQUENCE_BYTES_MAX};
+use crate::style::Style;
+use fields::{Callsites, Told, put_fields};
+use pretty::ToldSpans;
 use std::ops::Range;
-use std::time::Duration;
 use telemetry_core::batch::{Record, SPAN_DEPTH_MAX, SpanView};
-use telemetry_core::record::Kind;
 use telemetry_core::time_text::TimeText;
 use text::put_text;
 
 /// The longest line, newline included.
 pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The longest line for the journal, which cuts what is longer than `LineMax=` (48 KiB unless
+/// set, journald.conf(5)) and would read the rest as an entry with a priority of its own.
+pub(crate) const JOURNAL_BYTES_MAX: usize = 47 * 1024;
 /// What is kept of a batch's spans; then it starts anew.
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -35,24 +42,36 @@ pub(crate) enum Time {
 /// Makes lines.
 #[derive(Debug)]
 pub(crate) struct Encoder {
+    style: Style,
     palette: Palette,
     time: Time,
     clock: TimeText,
     callsites: Callsites,
+    span_palette: Palette,
+    span_callsites: Callsites,
     /// `request{method=GET}` for each span of the batch, by its place in the section.
     spans: Vec<Range<usize>>,
     kept: Vec<u8>,
+    /// Which spans the reader of the pretty style has seen last.
+    told_spans: ToldSpans,
 }
 
 impl Encoder {
-    pub(crate) fn new(palette: Palette, time: Time) -> Self {
+    pub(crate) fn new(style: Style, palette: Palette, time: Time) -> Self {
+        // In the pretty style the whole path of spans is dimmed.
+        let span_palette = if style == Style::Pretty { Palette::Plain } else { palette };
+        let time = if style == Style::Journald { Time::LeftOut } else { time };
         Self {
+            style,
             palette,
             time,
             clock: TimeText::new(),
-            callsites: Callsites::default(),
+            callsites: Callsites::new(style, palette),
+            span_palette,
+            span_callsites: Callsites::new(style, span_palette),
             spans: Vec::new(),
             kept: Vec::new(),
+            told_spans: ToldSpans::default(),
         }
     }
 
@@ -63,74 +82,48 @@ impl Encoder {
         self.kept.shrink_to(2 * KEPT_BYTES_MAX);
     }
 
-    /// Appends the line of a record.
+    /// Appends the lines of a record.
     pub(crate) fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let begin = out.len();
-        self.put_time(record.unix_ns(), out);
-        let palette = self.palette;
-        out.extend_from_slice(&self.callsites.of(record.callsite(), palette).level);
-        if let Some(span) = record.span() {
-            self.put_spans(span, out);
+        match self.style {
+            Style::Compact | Style::Journald => self.compact(record, out),
+            Style::Pretty => self.pretty(record, out),
+            Style::Logfmt => self.logfmt(record, out),
         }
-        let pieces = self.callsites.of(record.callsite(), palette);
-        match record.origin() {
-            Some(origin) => put_target(out, origin.target, palette),
-            None => out.extend_from_slice(&pieces.target),
-        }
-        if record.kind() == Kind::SpanClose {
-            let duration = Duration::from_nanos(record.duration_ns());
-            let _ = write!(out, "close duration={duration:.2?}");
-        } else {
-            let mut told = put_message(out, record.fields());
-            if !told && is_named(record) {
-                put_text(out, record.name());
-                told = true;
-            }
-            let before = out.len();
-            if told {
-                out.push(b' ');
-            }
-            if put_fields(out, record.fields(), pieces, palette, Told::AllButMessage) == 0 {
-                out.truncate(before);
-            }
-        }
-        if record.is_cut() && !out.ends_with("…".as_bytes()) {
-            out.extend_from_slice(" …".as_bytes());
-        }
-        self.end(begin, out);
     }
 
     fn put_time(&mut self, unix_ns: u64, out: &mut Vec<u8>) {
-        if self.time == Time::Told {
-            self.palette.begin(out, Style::Quiet);
-            self.clock.put(unix_ns, out);
-            self.palette.end(out);
-            out.push(b' ');
+        if self.time == Time::LeftOut {
+            return;
         }
+        self.palette.begin(out, Role::Quiet);
+        let begin = out.len();
+        self.clock.put(unix_ns, out);
+        if self.style == Style::Pretty {
+            // `09:00:00.123Z` of `2026-11-22T09:00:00.123456Z`.
+            out.drain(begin + 23..begin + 26);
+            out.drain(begin..begin + 11);
+        }
+        self.palette.end(out);
+        out.push(b' ');
     }
 
-    /// Writes `outer{…}:inner{…}: `.
-    fn put_spans(&mut self, span: SpanView<'_>, out: &mut Vec<u8>) {
+    /// Writes `outer{…}:inner{…}`, with what is to stand between two.
+    fn put_path(&mut self, span: SpanView<'_>, between: &str, out: &mut Vec<u8>) {
         if self.kept.len() > KEPT_BYTES_MAX {
             self.begin();
         }
-        let mut around = [const { None }; SPAN_DEPTH_MAX];
-        let path = std::iter::successors(Some(span), SpanView::parent).take(SPAN_DEPTH_MAX);
-        let mut depth = 0;
-        for span in path {
-            around[depth] = Some(span);
-            depth += 1;
-        }
         let end_max = out.len() + LINE_BYTES_MAX;
-        for span in around[..depth].iter().rev().flatten() {
+        let (around, depth) = path(span);
+        for (n, span) in around[..depth].iter().rev().flatten().enumerate() {
             if out.len() > end_max {
                 break; // the rest would be cut off again
             }
+            if n > 0 {
+                out.extend_from_slice(between.as_bytes());
+            }
             let kept = self.kept_span(*span);
             out.extend_from_slice(&self.kept[kept]);
-            out.push(b':');
         }
-        out.push(b' ');
     }
 
     /// Where `name{key=value}` stands among what is kept, made now if it is not there.
@@ -141,14 +134,15 @@ impl Encoder {
         }
         if self.spans[index].is_empty() {
             let begin = self.kept.len();
+            let palette = self.span_palette;
             let out = &mut self.kept;
-            self.palette.begin(out, Style::Strong);
+            palette.begin(out, Role::Strong);
             put_text(out, span.name());
-            self.palette.end(out);
+            palette.end(out);
             out.push(b'{');
             let count = span.callsite().map_or(0, |callsite| {
-                let pieces = self.callsites.of(callsite, self.palette);
-                put_fields(out, span.fields(), pieces, self.palette, Told::All)
+                let pieces = self.span_callsites.of(callsite);
+                put_fields(out, span.fields(), pieces, palette, Told::All)
             });
             out.push(b'}');
             // No empty braces, except where nothing else would show that there is a span.
@@ -160,14 +154,18 @@ impl Encoder {
         self.spans[index].clone()
     }
 
-    /// Ends the line that began at `begin`, cut if it is too long.
+    /// Ends the record that began at `begin`, cut if it is too long.
     fn end(&self, begin: usize, out: &mut Vec<u8>) {
         let end = "…\x1b[0m\n";
-        if out.len() - begin < LINE_BYTES_MAX {
+        let bytes_max = match self.style {
+            Style::Journald => JOURNAL_BYTES_MAX,
+            _ => LINE_BYTES_MAX,
+        };
+        if out.len() - begin < bytes_max {
             out.push(b'\n');
             return;
         }
-        let mut kept = begin + LINE_BYTES_MAX - end.len() - SEQUENCE_BYTES_MAX;
+        let mut kept = begin + bytes_max - end.len() - SEQUENCE_BYTES_MAX;
         while kept > begin && out[kept] & 0xc0 == 0x80 {
             kept -= 1;
         }
@@ -176,11 +174,26 @@ impl Encoder {
         if let Some(at) = out[first..kept].iter().rposition(|byte| *byte == 0x1b) {
             kept = first + at;
         }
+        // A line that is nothing but an ellipsis would not be indented.
+        while kept > begin && matches!(out[kept - 1], b' ' | b'\n') {
+            kept -= 1;
+        }
         out.truncate(kept);
         out.extend_from_slice("…".as_bytes());
         self.palette.end(out);
         out.push(b'\n');
     }
+}
+
+/// The spans around a record, the innermost first, and how many.
+fn path(span: SpanView<'_>) -> ([Option<SpanView<'_>>; SPAN_DEPTH_MAX], usize) {
+    let mut around = [const { None }; SPAN_DEPTH_MAX];
+    let mut depth = 0;
+    for span in std::iter::successors(Some(span), SpanView::parent).take(SPAN_DEPTH_MAX) {
+        around[depth] = Some(span);
+        depth += 1;
+    }
+    (around, depth)
 }
 
 /// Has the event a name that somebody chose? `tracing` calls the others `event file:line`, and the

@@ -79,7 +79,7 @@ pub(crate) fn put_f64(out: &mut Vec<u8>, number: f64) {
     out.extend_from_slice(zmij::Buffer::new().format(number).as_bytes());
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(b"0x");
     for byte in bytes.iter().take(BYTES_SHOWN) {
         let _ = write!(out, "{byte:02x}");

@@ -12,7 +12,7 @@ fn plain() -> ConsoleExporterBuilder {
     ConsoleExporter::builder().colours(Colours::Never)
 }
 
-fn request() -> Batch {
+pub(crate) fn request() -> Batch {
     let mut fixture = BatchFixture::new();
     let request = fixture.span("request", Level::Info, &["method", "path"], None, NOW, |w| {
         w.str(0, "GET");

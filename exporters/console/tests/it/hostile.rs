@@ -1,8 +1,10 @@
-//! Any text in any place: one line, and nothing that a terminal would act on.
+//! Any text in any place, in any style: no line but the records' own, and nothing that a terminal
+//! would act on.
 
 use crate::support::{Chain, NOW, Sink, measure, text_of};
 use proptest::prelude::*;
-use telemetry_console::{Colours, ConsoleExporter};
+use std::collections::HashSet;
+use telemetry_console::{Colours, ConsoleExporter, Style};
 use telemetry_core::Level;
 use telemetry_core::metric::{Labels, Registry};
 use telemetry_core::output::is_unprintable;
@@ -38,6 +40,13 @@ fn text() -> impl Strategy<Value = String> {
         "a=b",
         " ",
         "2026-11-22T09:00:00.123456Z ERROR forged",
+        "\n09:00:00.123Z ERROR forged",
+        "\nts=2026-11-22T09:00:00.123456Z level=error msg=forged",
+        "\n<3>ERROR forged",
+        "level",
+        "field.level",
+        "msg",
+        "%20",
     ]);
     prop_oneof![
         1 => "[ -~]{0,40}",
@@ -46,16 +55,63 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Is it so many lines, of which nothing acts on a terminal?
-fn check(text: &str, lines: usize) -> Result<(), TestCaseError> {
-    prop_assert_eq!(text.matches('\n').count(), lines);
-    prop_assert!(lines == 0 || text.ends_with('\n'));
+const STYLES: [Style; 4] = [Style::Compact, Style::Pretty, Style::Logfmt, Style::Journald];
+
+/// Is it so many records, of which nothing acts on a terminal, and each begins as its style has it?
+fn check(text: &str, records: usize, style: Style) -> Result<(), TestCaseError> {
+    prop_assert!(records == 0 || text.ends_with('\n'));
     for c in text.chars() {
         prop_assert!(c == '\n' || !is_unprintable(c), "{c:?} in {text:?}");
     }
-    let shown: Vec<&str> = text.lines().collect();
-    prop_assert_eq!(shown.len(), lines);
+    let is_indented = |line: &&str| style == Style::Pretty && line.starts_with("  ");
+    let begins: Vec<&str> = text.split_terminator('\n').filter(|line| !is_indented(line)).collect();
+    prop_assert_eq!(begins.len(), records, "{}", text);
+    for line in begins {
+        let begin = match style {
+            Style::Pretty => "09:00:00.123Z ",
+            Style::Logfmt => "ts=2026-11-22T09:00:00.123456Z ",
+            Style::Journald => "<",
+            _ => "2026-11-22T09:00:00.123456Z ",
+        };
+        prop_assert!(line.starts_with(begin), "{line:?}");
+        if style == Style::Logfmt {
+            let pairs = pairs(line).map_err(TestCaseError::fail)?;
+            let keys: HashSet<&String> = pairs.iter().map(|(key, _)| key).collect();
+            prop_assert_eq!(keys.len(), pairs.len(), "{}", line);
+        }
+    }
     Ok(())
+}
+
+/// Reads a line of logfmt, strictly.
+pub(crate) fn pairs(line: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs = Vec::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let (key, behind) = rest.split_once('=').ok_or_else(|| format!("no `=` in {rest:?}"))?;
+        if key.is_empty() || key.contains([' ', '"']) {
+            return Err(format!("key {key:?} in {line:?}"));
+        }
+        let bytes = if behind.starts_with('"') {
+            let mut values = serde_json::Deserializer::from_str(behind).into_iter::<String>();
+            let value = values.next().and_then(Result::ok).ok_or_else(|| behind.to_owned())?;
+            pairs.push((key.to_owned(), value));
+            values.byte_offset()
+        } else {
+            let bytes = behind.find(' ').unwrap_or(behind.len());
+            let value = &behind[..bytes];
+            if value.is_empty() || value.contains(['"', '=']) {
+                return Err(format!("value {value:?} in {line:?}"));
+            }
+            pairs.push((key.to_owned(), value.to_owned()));
+            bytes
+        };
+        rest = &behind[bytes..];
+        if !rest.is_empty() {
+            rest = rest.strip_prefix(' ').ok_or_else(|| format!("no blank before {rest:?}"))?;
+        }
+    }
+    Ok(pairs)
 }
 
 /// The text without our own sequences.
@@ -90,11 +146,13 @@ proptest! {
             fixture.close(span, NOW);
             fixture.finish()
         };
-        let builder = || ConsoleExporter::builder().spans(true);
-        let plain = text_of(builder().colours(Colours::Never), batch());
-        check(&plain, 3)?;
-        let coloured = text_of(builder().colours(Colours::Always), batch());
-        prop_assert_eq!(without_colours(&coloured), plain);
+        for style in STYLES {
+            let builder = || ConsoleExporter::builder().spans(true).style(style);
+            let plain = text_of(builder().colours(Colours::Never), batch());
+            check(&plain, 3, style)?;
+            let coloured = text_of(builder().colours(Colours::Always), batch());
+            prop_assert_eq!(without_colours(&coloured), plain);
+        }
     }
 
     #[test]
@@ -106,11 +164,13 @@ proptest! {
         registry.counter(&name, Labels::new().with(key, value)).add(1);
         let snapshot = registry.snapshot(NOW);
         let lines = usize::from(snapshot.points() > 0);
-        let sink = Sink::default();
-        let builder = ConsoleExporter::builder().metrics(true).colours(Colours::Never);
-        let mut exporter = builder.writer(Box::new(sink.clone())).build().unwrap();
-        measure(&mut exporter, snapshot);
-        check(&sink.text(), lines)?;
+        for style in STYLES {
+            let sink = Sink::default();
+            let builder = ConsoleExporter::builder().metrics(true).colours(Colours::Never);
+            let builder = builder.style(style).writer(Box::new(sink.clone()));
+            measure(&mut builder.build().unwrap(), snapshot.clone());
+            check(&sink.text(), lines, style)?;
+        }
     }
 }
 
@@ -122,8 +182,12 @@ fn ten_thousand_forged_lines_stay_in_theirs() {
             let text = format!("{round} {n}{forged}2026-11-22T09:00:00.123456Z ERROR forged");
             fixture.log_event(&text, Level::Info, &text, &[(&text, &text)], NOW);
         }
-        let text = text_of(ConsoleExporter::builder().colours(Colours::Never), fixture.finish());
-        assert_eq!(text.lines().count(), 2_000);
-        assert!(!text.chars().any(|c| c != '\n' && is_unprintable(c)));
+        let batch = fixture.finish();
+        for style in STYLES {
+            let builder = ConsoleExporter::builder().colours(Colours::Never).style(style);
+            let text = text_of(builder, batch.clone());
+            assert_eq!(text.lines().count(), 2_000);
+            check(&text, 2_000, style).unwrap();
+        }
     }
 }

@@ -4,5 +4,6 @@
 
 mod format;
 mod hostile;
+mod styles;
 mod support;
 mod transport;
