@@ -19,7 +19,7 @@ fn builder_errors_fail_init() {
     type Set = fn(Builder) -> Builder;
     let cases: [(&str, Set); 8] = [
         ("inof", |builder| builder.filter("inof")),
-        ("[span]", |builder| builder.json_filter("app[span]")),
+        ("app[span", |builder| builder.json_filter("app[span")),
         ("5ms", |builder| builder.poll_period(Duration::from_millis(5))),
         ("own", |builder| builder.measure("a", |_| Ok(())).measure("a", |_| Ok(()))),
         ("100", |builder| builder.buffer_bytes(100)),
