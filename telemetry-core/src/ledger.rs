@@ -308,6 +308,9 @@ pub struct Report {
     pub span_updates_lost: u64,
     /// Events of our own transport threads, which go to diagnostics only.
     pub own_records: u64,
+    /// Records of the `log` crate that were taken for `tracing`'s own account of the event before
+    /// them (its feature `log-always`), and left out.
+    pub log_echoes: u64,
     /// Did the call end at its deadline instead of completely?
     pub timed_out: bool,
 }

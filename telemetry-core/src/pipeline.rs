@@ -393,6 +393,7 @@ impl Shared {
             stale_spans: oddities.stale_spans.load(Ordering::Relaxed),
             span_updates_lost: oddities.span_updates_lost.load(Ordering::Relaxed),
             own_records: oddities.own_records.load(Ordering::Relaxed),
+            log_echoes: oddities.log_echoes.load(Ordering::Relaxed),
             timed_out,
         }
     }

@@ -5,10 +5,12 @@
 //! - A `log` record has no static callsite: its target, module, file and line stand in the record,
 //!   under one callsite per level.
 //! - `tracing`, built with `log-always`, sends a `log` record beside every event of its own. It
-//!   comes from the same thread, file and line directly after the event, and is left out.
+//!   comes from the same thread, file and line directly after the event, and is left out, and
+//!   counted (`Report::log_echoes`): a macro that emits both on one line looks the same.
 
 use crate::callsite::{self, Callsite, Description};
 use crate::error::{Error, discard_panic};
+use crate::intake::Intake;
 use crate::ledger::Signal;
 use crate::level::Level;
 use crate::local;
@@ -17,6 +19,7 @@ use crate::{recorder, router};
 use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 /// The `log` crate's logger.
 #[derive(Debug)]
@@ -75,7 +78,10 @@ impl log::Log for Bridge {
         }
         let heard = local::with(|local| {
             if is_echo(local.last_callsite.replace(0), record) {
-                return;
+                let echoes = |intake: &Intake| {
+                    intake.oddities.log_echoes.fetch_add(1, Ordering::Relaxed);
+                };
+                return recorder::with_intake(local, echoes);
             }
             let current = local.current.get();
             let lead = |writer: &mut Writer<'_>| write_origin(writer, record);
@@ -101,6 +107,10 @@ fn is_echo(last_callsite: u32, record: &log::Record<'_>) -> bool {
         record.line().is_some()
             && callsite.line() == record.line()
             && callsite.file() == record.file()
+            && callsite.target() == record.target()
+            // An echo is formatted from the event's values and has no key-values of its own.
+            && record.args().as_str().is_none()
+            && record.key_values().count() == 0
     })
 }
 
