@@ -15,6 +15,25 @@ use telemetry_otlp::{OtlpBuilder, OtlpExporter};
 /// What its queue holds: minutes of records while a collector restarts.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
+/// The signals whose endpoint the environment names, but not so that it could be used.
+fn unusable(variable: &dyn Fn(&str) -> Option<String>) -> Signals {
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.trim().is_empty());
+    let is_bad = |name: &str| {
+        let alone = |other: &str| variable(other).filter(|_| other == name);
+        is_set(name) && !OtlpBuilder::from_variables(alone).1.is_empty()
+    };
+    let is_base_bad = is_bad("OTEL_EXPORTER_OTLP_ENDPOINT");
+    let of_signals = [
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", Signals::LOGS),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Signals::SPANS),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", Signals::METRICS),
+    ];
+    let bad = of_signals
+        .into_iter()
+        .filter(|(name, _)| is_bad(name) || (is_base_bad && !is_set(name)));
+    bad.fold(Signals::NONE, |signals, (_, signal)| signals | signal)
+}
+
 pub(crate) struct Otlp {
     base: OtlpBuilder,
     /// Set by the program; it stands above the environment's.
@@ -60,11 +79,16 @@ impl Otlp {
         let (base, errors) = OtlpBuilder::from_variables(variable);
         self.base = base;
         warnings.extend(errors.into_iter().map(|error| ("OTEL_EXPORTER_OTLP_*", error)));
-        let endpoints = settings.endpoints.0;
+        let unusable = unusable(variable);
+        let endpoints = settings.endpoints.0.without(unusable);
         let before = self.signals;
         self.signals = settings.exporters.otlp(before | endpoints);
         if endpoints != Signals::NONE {
             (self.url, self.exporter) = (None, None);
+        }
+        // A peer that nobody named must not get what was meant for another one.
+        if self.url.is_none() && self.exporter.is_none() {
+            self.signals = self.signals.without(unusable);
         }
         // What the program made has its own signals; they can only be taken away together.
         if let Some(exporter) = &self.exporter
@@ -94,5 +118,37 @@ impl Otlp {
         };
         let exporter = keep(made, self.origin, "OTEL_EXPORTER_OTLP_ENDPOINT", warnings)?;
         Ok(exporter.map(|exporter| SinkBuilder::new(exporter).queue_bytes(QUEUE_BYTES)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment;
+
+    fn signals(variables: &[(&str, &str)]) -> Signals {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let (settings, _) = environment::read(&variable);
+        let mut otlp = Otlp::default();
+        otlp.read(&settings, &variable, &mut Vec::new());
+        otlp.signals
+    }
+
+    #[test]
+    fn an_endpoint_that_cannot_be_used_turns_its_signals_off() {
+        const BASE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        const LOGS: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+        for bad in ["ftp://x", "localhost:4318", "http://x:99999", "http://"] {
+            assert_eq!(signals(&[(BASE, bad)]), Signals::NONE, "{bad}");
+            assert_eq!(signals(&[(BASE, bad), ("OTEL_LOGS_EXPORTER", "otlp")]), Signals::NONE);
+            assert_eq!(signals(&[(BASE, bad), (LOGS, "http://x/logs")]), Signals::LOGS);
+            let others = Signals::SPANS | Signals::METRICS;
+            assert_eq!(signals(&[(BASE, "http://x"), (LOGS, bad)]), others);
+        }
+        assert_eq!(signals(&[(BASE, "http://x")]), Signals::ALL);
+        assert_eq!(signals(&[("OTEL_LOGS_EXPORTER", "otlp")]), Signals::LOGS);
     }
 }
