@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(80);
 /// SIGSTOP) the exporter gets its chance first.
 const PATIENCE_AWAKE: Duration = Duration::from_millis(15);
 /// How long the worker waits at a time.
-const WAIT: Duration = Duration::from_millis(5);
+const WAIT: Duration = Duration::from_millis(2);
 /// How long an exporter may make no progress although it computes, or waits for a core.
 const PATIENCE_RUNNING: Duration = Duration::from_secs(2);
 /// How long a batch may go on being retried.
@@ -240,12 +240,12 @@ impl Sink {
                 continue;
             }
             let idle = clock::now().saturating_duration_since(progressed_at);
-            if idle < PATIENCE || patience.waited() < PATIENCE_AWAKE {
-                continue;
-            }
             if idle < PATIENCE_RUNNING && self.thread.get().is_some_and(Thread::is_runnable) {
                 // It computes, or would if it got a core: the callers may wait for that, too.
                 self.intake.announce_work();
+                continue;
+            }
+            if idle < PATIENCE || patience.waited() < PATIENCE_AWAKE {
                 continue;
             }
             queue.stalled = !self.has_room(&mut queue, bytes);

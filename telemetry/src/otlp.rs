@@ -28,9 +28,8 @@ fn unusable(variable: &dyn Fn(&str) -> Option<String>) -> Signals {
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Signals::SPANS),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", Signals::METRICS),
     ];
-    let bad = of_signals
-        .into_iter()
-        .filter(|(name, _)| is_bad(name) || (is_base_bad && !is_set(name)));
+    let bad =
+        of_signals.into_iter().filter(|(name, _)| is_bad(name) || (is_base_bad && !is_set(name)));
     bad.fold(Signals::NONE, |signals, (_, signal)| signals | signal)
 }
 
