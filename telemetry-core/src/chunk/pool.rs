@@ -92,6 +92,11 @@ impl Pool {
         self.outstanding() <= self.budget.load(Ordering::Relaxed) / 2
     }
 
+    /// Is more than a quarter of the budget used: is it time to wake the worker?
+    pub(crate) fn is_filling(&self) -> bool {
+        self.outstanding() > self.budget.load(Ordering::Relaxed) / 4
+    }
+
     /// A chunk to write into; `None` when the allocator has nothing left.
     pub(crate) fn take(&self, size: Size) -> Option<NonNull<Chunk>> {
         let free = {
