@@ -291,8 +291,8 @@ impl Refill for Intake {
     }
 
     fn sealed(&self) {
-        // The worker looks by itself every few milliseconds. To wake it is a system call, so that is
-        // left to buffers that would not last that long.
+        // The worker looks by itself every few milliseconds. To wake it is a system call, so that
+        // is left to buffers that would not last that long.
         if self.pool.is_filling() {
             self.waker.wake();
         }
