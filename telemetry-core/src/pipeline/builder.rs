@@ -1,38 +1,24 @@
-//! A pipeline: exporters with their filters, one worker, and the ledger over it all.
-//!
-//! # Invariants
-//!
-//! - [`Pipeline::shutdown`] (or the drop) returns a report in which everything is accounted for;
-//!   what its deadline left over is counted `shutdown_timeout`.
-//! - Flush and shutdown need no async runtime and block on none: they wait for the pipeline's own
-//!   threads. From one of those threads they are refused.
-//! - After a fork, the child's copy does nothing: its threads were not copied.
+//! What a pipeline is made of, and its start.
 
-use crate::clock;
+use super::{Pipeline, ScopedPipeline, Shared};
 use crate::error::Error;
 use crate::export::{Context, Exporter, Signals};
 use crate::filter::Filter;
-use crate::flush::{Passed, Ticket};
 use crate::intake::{BUDGET_BYTES, Intake, Ledger, Waits};
-use crate::ledger::{Report, SinkLedger};
+use crate::ledger::SinkLedger;
 use crate::level::Level;
 use crate::metric::{self, Registry};
-use crate::own;
 use crate::plan::{Plan, Scope};
 use crate::resource::Resource;
 use crate::router::{self, Reservation, Sampler};
-pub use crate::runner::OnFull;
-use crate::runner::Sink;
-use crate::worker::{self, Command, Commands, Parts, Worker};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use crate::runner::{OnFull, Sink};
+use crate::worker::{self, Commands, Parts, Worker};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How many exporters a pipeline may have: a record's sink mask has 32 bits.
 pub const EXPORTERS_MAX: usize = 32;
-/// How long [`Pipeline`]'s drop waits for a complete shutdown.
-pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often metrics are read, unless told otherwise (`OTEL_METRIC_EXPORT_INTERVAL`).
 pub const METRIC_INTERVAL: Duration = Duration::from_secs(60);
 /// The least budget for buffers.
@@ -362,234 +348,5 @@ impl Builder {
             span_sinks: takers(Signals::SPANS),
             sinks: self.sinks.iter().map(|_| SinkLedger::default()).collect(),
         }
-    }
-}
-
-/// What a pipeline's handle and its exit hook share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    sinks: Vec<Arc<Sink>>,
-    commands: Arc<Commands>,
-    intake: Arc<Intake>,
-    process_id: u32,
-    ended: AtomicBool,
-}
-
-impl Shared {
-    /// Is this the process that started the pipeline's threads, and do they still run?
-    fn is_running(&self) -> bool {
-        self.process_id == std::process::id() && !self.ended.load(Ordering::Acquire)
-    }
-
-    fn report(&self, timed_out: bool) -> Report {
-        let oddities = &self.intake.oddities;
-        let is_ours = self.process_id == std::process::id();
-        Report {
-            exporters: self.sinks.iter().map(|sink| sink.ledger().read(&sink.name)).collect(),
-            // In a fork's child their locks may be held by a thread that is not there.
-            buffered: if is_ours { self.buffered() } else { 0 },
-            blocked: if is_ours { self.intake.blocked() } else { Duration::ZERO },
-            cut: oddities.cut.load(Ordering::Relaxed),
-            stale_spans: oddities.stale_spans.load(Ordering::Relaxed),
-            span_updates_lost: oddities.span_updates_lost.load(Ordering::Relaxed),
-            own_records: oddities.own_records.load(Ordering::Relaxed),
-            log_echoes: oddities.log_echoes.load(Ordering::Relaxed),
-            timed_out,
-        }
-    }
-
-    fn buffered(&self) -> u64 {
-        self.commands.left_behind().unwrap_or_else(|| self.intake.buffered())
-    }
-
-    fn begin_flush(&self, timeout: Duration) -> Arc<Ticket> {
-        // The worker passes it as well, so that a pipeline without exporters is drained too.
-        let ticket = Ticket::new(self.sinks.len() + 1, after(timeout));
-        self.commands.push(Command::Flush(Arc::clone(&ticket)));
-        self.intake.waker.awake();
-        self.intake.waker.wake();
-        ticket
-    }
-
-    /// Flushes without a thread-local: for the exit hook.
-    pub(crate) fn flush(&self, timeout: Duration) -> Report {
-        if !self.is_running() {
-            return self.report(false);
-        }
-        let complete = self.begin_flush(timeout).wait();
-        self.report(!complete)
-    }
-}
-
-/// A moment so far from now; as far as the clock goes, if that is nearer.
-fn after(timeout: Duration) -> Instant {
-    let now = clock::now();
-    now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365))
-}
-
-/// A running pipeline; its drop shuts it down.
-#[derive(Debug)]
-pub struct Pipeline {
-    shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    scope: Option<Arc<Scope>>,
-    attached: bool,
-}
-
-impl Pipeline {
-    /// Sets up a pipeline.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    fn add_thread(&self, thread: JoinHandle<()>) {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// The ledger now; a live reading is at most one batch per exporter apart.
-    pub fn report(&self) -> Report {
-        self.shared.report(false)
-    }
-
-    /// Waits until everything emitted before the call is delivered or counted, at most `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// The call comes from one of the pipeline's own threads, which would wait for itself.
-    pub fn flush(&self, timeout: Duration) -> Result<Report, Error> {
-        refuse_own_thread("flush")?;
-        Ok(self.shared.flush(timeout))
-    }
-
-    /// As [`Pipeline::flush`], without blocking the thread; it needs no runtime's timer.
-    ///
-    /// # Errors
-    ///
-    /// The call comes from one of the pipeline's own threads.
-    pub async fn flush_async(&self, timeout: Duration) -> Result<Report, Error> {
-        refuse_own_thread("flush_async")?;
-        if !self.shared.is_running() {
-            return Ok(self.shared.report(false));
-        }
-        let complete = Passed(self.shared.begin_flush(timeout)).await;
-        Ok(self.shared.report(!complete))
-    }
-
-    /// Detaches the pipeline, delivers what it has, and ends its threads, at most `timeout`.
-    ///
-    /// What is left then is counted `shutdown_timeout`. From one of the pipeline's own threads it
-    /// does nothing but report.
-    pub fn shutdown(self, timeout: Duration) -> Report {
-        self.end(timeout)
-    }
-
-    /// As [`Pipeline::shutdown`], for a pipeline that others hold too: a panic hook, for example.
-    ///
-    /// A second call only reports.
-    pub fn end(&self, timeout: Duration) -> Report {
-        if !self.shared.is_running() || own::is_own_thread() {
-            return self.shared.report(false);
-        }
-        if self.shared.ended.swap(true, Ordering::AcqRel) {
-            return self.shared.report(false);
-        }
-        match &self.scope {
-            Some(scope) => router::remove_scope(scope),
-            None if self.attached => router::detach(),
-            None => {} // it did not come to be
-        }
-        let deadline = after(timeout);
-        self.shared.commands.push(Command::Shutdown(deadline));
-        self.shared.intake.waker.awake();
-        self.shared.intake.waker.wake();
-        let mut complete = true;
-        for sink in &self.shared.sinks {
-            if !sink.wait_for_end(deadline) {
-                complete = false;
-            }
-        }
-        complete &= self.join(deadline);
-        for sink in &self.shared.sinks {
-            sink.abandon();
-        }
-        self.shared.report(!complete)
-    }
-
-    /// Waits for the threads; one that hangs in an exporter is left behind.
-    fn join(&self, deadline: Instant) -> bool {
-        // Threads end right after they say so: a moment is given even when the deadline is over.
-        let deadline = deadline.max(clock::now() + Duration::from_millis(50));
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut all = true;
-        for thread in threads {
-            while !thread.is_finished() && clock::now() < deadline {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            all &= thread.is_finished() && thread.join().is_ok();
-        }
-        all
-    }
-}
-
-fn refuse_own_thread(call: &str) -> Result<(), Error> {
-    if own::is_own_thread() {
-        let text = format!(
-            "`{call}` was called on one of the pipeline's own threads: it would wait for itself"
-        );
-        return Err(Error::not_allowed(text));
-    }
-    Ok(())
-}
-
-impl Drop for Pipeline {
-    fn drop(&mut self) {
-        self.end(SHUTDOWN_TIMEOUT);
-    }
-}
-
-/// A pipeline that takes the records of its scope only; its drop shuts it down.
-#[derive(Debug)]
-pub struct ScopedPipeline {
-    pipeline: Pipeline,
-    scope: Arc<Scope>,
-}
-
-impl ScopedPipeline {
-    /// Runs `f` on this thread with everything it emits going to this pipeline.
-    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        router::inside(&self.scope, f)
-    }
-
-    /// As [`Pipeline::flush`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Pipeline::flush`].
-    pub fn flush(&self, timeout: Duration) -> Result<Report, Error> {
-        self.pipeline.flush(timeout)
-    }
-
-    /// As [`Pipeline::flush_async`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Pipeline::flush_async`].
-    pub async fn flush_async(&self, timeout: Duration) -> Result<Report, Error> {
-        self.pipeline.flush_async(timeout).await
-    }
-
-    /// As [`Pipeline::report`].
-    pub fn report(&self) -> Report {
-        self.pipeline.report()
-    }
-
-    /// As [`Pipeline::shutdown`].
-    pub fn shutdown(self, timeout: Duration) -> Report {
-        self.pipeline.shutdown(timeout)
     }
 }
