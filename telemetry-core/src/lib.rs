@@ -13,6 +13,8 @@ pub mod output;
 #[expect(unsafe_code, reason = "registers a hook with the C library")]
 pub mod exit;
 pub mod pipeline;
+#[cfg_attr(unix, expect(unsafe_code, reason = "registers an action with a signal handler"))]
+pub mod signal;
 #[expect(unsafe_code, reason = "registers a hook with the C library")]
 mod fork;
 mod worker;

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod signals;
 mod user_code;
 
 use std::io::Write;
@@ -126,6 +127,9 @@ fn scenario() {
         "log" => user_code::log_bridge(),
         "log_panic" => user_code::log_panic(),
         "end_and_flush" => end_and_flush(),
+        "signal_chain" => signals::chain(),
+        "signal_emits" => signals::emits(),
+        "signal_forked" => signals::forked(),
         other => panic!("no scenario {other}"),
     }
     write_line("done");
