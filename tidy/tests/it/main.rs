@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod crates;
+mod licences;
 mod modules;
 mod sizes;
 mod text;
