@@ -9,4 +9,6 @@ mod documents {
     mod context {}
     #[doc = include_str!("../../docs/exporters.md")]
     mod exporters {}
+    #[doc = include_str!("../../docs/sampling.md")]
+    mod sampling {}
 }

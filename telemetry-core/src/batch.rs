@@ -13,7 +13,7 @@ use crate::callsite::{self, Callsite};
 use crate::clock::Anchor;
 use crate::ledger::{Signal, Units};
 use crate::level::Level;
-use crate::propagation::{SpanId, TraceId};
+use crate::propagation::{SpanId, TraceFlags, TraceId};
 use crate::record::{Fields, Kind, Origin, RawRecord, Value, flag};
 use std::fmt;
 use std::sync::Arc;
@@ -315,9 +315,9 @@ impl<'a> Record<'a> {
         SpanId::new(self.raw.span_id())
     }
 
-    /// Is the trace sampled?
-    pub fn is_sampled(&self) -> bool {
-        self.raw.flags() & flag::SAMPLED != 0
+    /// The trace's flags.
+    pub fn trace_flags(&self) -> TraceFlags {
+        flag::to_trace_flags(self.raw.flags())
     }
 
     /// Was a value or a field cut at a limit?
@@ -416,9 +416,9 @@ impl<'a> SpanView<'a> {
         self.data().flags & flag::REMOTE_PARENT != 0
     }
 
-    /// Is the trace sampled?
-    pub fn is_sampled(&self) -> bool {
-        self.data().flags & flag::SAMPLED != 0
+    /// The trace's flags.
+    pub fn trace_flags(&self) -> TraceFlags {
+        flag::to_trace_flags(self.data().flags)
     }
 
     /// When it began, in nanoseconds since the Unix epoch.

@@ -27,6 +27,7 @@ pub mod context;
 #[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
 mod recorder;
 mod router;
+mod sampler;
 #[expect(unsafe_code, reason = "a thread's state is reached through a raw pointer")]
 mod local;
 mod plan;
@@ -66,4 +67,4 @@ pub use error::Error;
 pub use intake::{Waits, set_async_probe};
 pub use level::Level;
 pub use local::mark_own_thread;
-pub use router::Sampler;
+pub use sampler::Sampler;

@@ -10,16 +10,16 @@
 //!   plans, so no pipeline can silence another one's callsites.
 
 use crate::callsite::{self, Callsite, Decision, Verdict};
-use crate::error::{Error, discard_panic};
+use crate::error::Error;
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
 use crate::plan::{Plan, Scope};
 use crate::record::flag;
 use crate::rules::Rules;
-use std::cell::Cell;
+use crate::sampler;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tracing_core::subscriber::Interest;
 use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite};
 
@@ -173,7 +173,7 @@ pub(crate) fn detach() {
         change_carried_version();
         decide_all(&plans);
     }
-    set_sampler(None);
+    sampler::set(None);
     rebuild_interest();
 }
 
@@ -331,60 +331,6 @@ pub(crate) fn max_level() -> LevelFilter {
         Some(Level::Error) => LevelFilter::ERROR,
         None => LevelFilter::OFF,
     }
-}
-
-/// Decides, at the root of a trace, whether its spans are exported.
-///
-/// The decision travels: spans inside inherit it, and so does every record, as the W3C `sampled`
-/// flag. Log events are not sampled (OpenTelemetry, logs SDK).
-pub trait Sampler: Send + Sync + 'static {
-    /// Should the spans of this trace be exported?
-    ///
-    /// Spans that are opened in here are: nobody is asked about them.
-    fn sample(&self, trace_id: crate::propagation::TraceId, root: &Callsite) -> bool;
-}
-
-static HAS_SAMPLER: AtomicBool = AtomicBool::new(false);
-static SAMPLER: RwLock<Option<Arc<dyn Sampler>>> = RwLock::new(None);
-
-pub(crate) fn set_sampler(sampler: Option<Arc<dyn Sampler>>) {
-    HAS_SAMPLER.store(sampler.is_some(), Ordering::Release);
-    *SAMPLER.write().unwrap_or_else(PoisonError::into_inner) = sampler;
-}
-
-/// The flags of a new trace.
-#[inline(always)]
-pub(crate) fn sample(trace_high: u64, trace_low: u64, root: &Callsite) -> u8 {
-    if HAS_SAMPLER.load(Ordering::Relaxed) {
-        return ask_sampler(u128::from(trace_high) << 64 | u128::from(trace_low), root);
-    }
-    flag::SAMPLED | flag::RANDOM
-}
-
-#[cold]
-fn ask_sampler(trace_id: u128, root: &Callsite) -> u8 {
-    let sampler = SAMPLER.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let (Some(sampler), Some(trace_id)) = (sampler, crate::propagation::TraceId::new(trace_id))
-    else {
-        return flag::SAMPLED | flag::RANDOM;
-    };
-    // A sampler may open spans, an instrumented function's for example: it is not asked about them.
-    if ASKING.replace(true) {
-        return flag::SAMPLED | flag::RANDOM;
-    }
-    // A user's sampler must not panic into the call site; without its word the trace is kept.
-    let ask = std::panic::AssertUnwindSafe(|| sampler.sample(trace_id, root));
-    let is_kept = std::panic::catch_unwind(ask).unwrap_or_else(|payload| {
-        discard_panic(payload);
-        true
-    });
-    ASKING.set(false);
-    flag::RANDOM | if is_kept { flag::SAMPLED } else { 0 }
-}
-
-thread_local! {
-    /// Is the sampler being asked by this thread?
-    static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Are spans with these flags exported?

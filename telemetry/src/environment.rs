@@ -7,7 +7,7 @@
 //! - Nothing here acts: the result is plain data that the builder takes over.
 
 use crate::attributes;
-use crate::sampler::RatioSampler;
+use crate::sampler::HeadSampler;
 use std::path::PathBuf;
 use std::time::Duration;
 use telemetry_core::context::Propagators;
@@ -30,7 +30,7 @@ pub(crate) struct Settings {
     pub(crate) metric_interval: Option<Duration>,
     /// `Some(None)` = nothing goes to standard error.
     pub(crate) diagnostics: Option<Option<Level>>,
-    pub(crate) sampler: Option<RatioSampler>,
+    pub(crate) sampler: Option<HeadSampler>,
     pub(crate) propagators: Option<Propagators>,
     pub(crate) exporters: Exporters,
     /// The signals that an OTLP endpoint is set for.
@@ -184,14 +184,20 @@ impl Reader<'_> {
         (known != Propagators::NONE || unknown.is_empty()).then_some(known)
     }
 
-    fn sampler(&mut self) -> Option<RatioSampler> {
-        let kind = self.parsed("OTEL_TRACES_SAMPLER", sampler)?;
-        let ratio = match kind {
-            SamplerKind::On => 1.0,
-            SamplerKind::Off => 0.0,
-            SamplerKind::Ratio => self.parsed("OTEL_TRACES_SAMPLER_ARG", ratio).unwrap_or(1.0),
+    fn sampler(&mut self) -> Option<HeadSampler> {
+        let (kind, parents) = self.parsed("OTEL_TRACES_SAMPLER", sampler)?;
+        let sampler = match kind {
+            SamplerKind::On => HeadSampler::always_on(),
+            SamplerKind::Off => HeadSampler::always_off(),
+            // Without a ratio that can be used it is 1.
+            SamplerKind::Ratio => {
+                self.parsed("OTEL_TRACES_SAMPLER_ARG", ratio).unwrap_or(HeadSampler::always_on())
+            }
         };
-        RatioSampler::new(ratio).ok()
+        Some(match parents {
+            SamplerParents::Ignored => sampler,
+            SamplerParents::Believed => sampler.parent_based(),
+        })
     }
 }
 
@@ -278,21 +284,32 @@ enum SamplerKind {
     Ratio,
 }
 
-fn sampler(name: &str, text: &str) -> Result<SamplerKind, Error> {
-    match text.to_ascii_lowercase().as_str() {
-        "always_on" | "parentbased_always_on" => Ok(SamplerKind::On),
-        "always_off" | "parentbased_always_off" => Ok(SamplerKind::Off),
-        "traceidratio" | "parentbased_traceidratio" => Ok(SamplerKind::Ratio),
-        _ => {
-            let right = "`always_on`, `always_off` or `traceidratio`, also with `parentbased_`";
-            Err(Error::setting(name, text, right))
-        }
-    }
+enum SamplerParents {
+    Ignored,
+    Believed,
 }
 
-fn ratio(name: &str, text: &str) -> Result<f64, Error> {
-    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or_else(|| Error::setting(name, text, "a number from 0 to 1"))
+fn sampler(name: &str, text: &str) -> Result<(SamplerKind, SamplerParents), Error> {
+    let lower = text.to_ascii_lowercase();
+    let (kind, parents) = match lower.strip_prefix("parentbased_") {
+        Some(kind) => (kind, SamplerParents::Believed),
+        None => (&*lower, SamplerParents::Ignored),
+    };
+    let kind = match kind {
+        "always_on" => SamplerKind::On,
+        "always_off" => SamplerKind::Off,
+        "traceidratio" => SamplerKind::Ratio,
+        _ => {
+            let right = "`always_on`, `always_off` or `traceidratio`, also with `parentbased_`";
+            return Err(Error::setting(name, text, right));
+        }
+    };
+    Ok((kind, parents))
+}
+
+fn ratio(name: &str, text: &str) -> Result<HeadSampler, Error> {
+    let sampler = text.parse().ok().and_then(|ratio| HeadSampler::trace_id_ratio(ratio).ok());
+    sampler.ok_or_else(|| Error::setting(name, text, "a number from 0 to 1"))
 }
 
 #[cfg(test)]

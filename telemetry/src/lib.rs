@@ -83,7 +83,7 @@ mod start;
 
 pub use builder::Builder;
 pub use handle::Telemetry;
-pub use sampler::RatioSampler;
+pub use sampler::HeadSampler;
 
 pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;

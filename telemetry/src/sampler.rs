@@ -1,50 +1,89 @@
-//! Samplers that `OTEL_TRACES_SAMPLER` names.
+//! OpenTelemetry's samplers.
 //!
 //! # Invariants
 //!
-//! - The decision depends on the trace id alone, so every service with the same ratio keeps the
-//!   same traces.
+//! - A ratio's decision depends on the trace id alone: it is the same for every span of a trace and
+//!   in every service with that ratio, and what a lower ratio keeps a higher one keeps, too.
 
 use telemetry_core::callsite::Callsite;
-use telemetry_core::context::TraceId;
+use telemetry_core::context::{TraceFlags, TraceId};
 use telemetry_core::{Error, Sampler};
 
-/// The low 56 bits of a trace id are random (W3C Trace Context, level 2).
-const RANDOM_BITS: u32 = 56;
+/// Ratios are compared with the upper 63 of the low 64 bits of a trace id.
+const ALL: u64 = 1 << 63;
 
-/// Keeps a share of all traces.
+/// A sampler of OpenTelemetry's: all traces, none, or a share of them.
+///
+/// By itself it decides about traces that come from another process as well, whatever the caller
+/// decided; [`parent_based`](Self::parent_based) believes the caller. `OTEL_TRACES_SAMPLER` says
+/// the same.
 ///
 /// ```
-/// use telemetry_toolkit::RatioSampler;
+/// use telemetry_toolkit::HeadSampler;
 ///
-/// let builder = telemetry_toolkit::builder().sampler(RatioSampler::new(0.1)?);
+/// // A tenth of the traces that begin here, and whatever callers sampled.
+/// let sampler = HeadSampler::trace_id_ratio(0.1)?.parent_based();
+/// let builder = telemetry_toolkit::builder().sampler(sampler);
 /// # Ok::<(), telemetry_toolkit::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RatioSampler {
-    /// Random parts below this are dropped.
-    threshold: u64,
+pub struct HeadSampler {
+    /// What of a trace id is compared has to be below this.
+    bound: u64,
+    parents: Parents,
 }
 
-impl RatioSampler {
-    /// Keeps this share: 0 none, 1 all.
+/// What a caller's decision counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parents {
+    Ignored,
+    Believed,
+}
+
+impl HeadSampler {
+    /// Keeps every trace (`always_on`).
+    pub const fn always_on() -> Self {
+        Self { bound: ALL, parents: Parents::Ignored }
+    }
+
+    /// Keeps no trace (`always_off`).
+    pub const fn always_off() -> Self {
+        Self { bound: 0, parents: Parents::Ignored }
+    }
+
+    /// Keeps this share of the traces, from 0 to 1, by their ids (`traceidratio`).
+    ///
+    /// The ids that are kept are those that the SDKs of OpenTelemetry for Rust, Go, Python and
+    /// Ruby keep; others choose other ones.
     ///
     /// # Errors
     ///
     /// The ratio is not from 0 to 1.
-    pub fn new(ratio: f64) -> Result<Self, Error> {
+    pub fn trace_id_ratio(ratio: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(Error::setting("sampler ratio", ratio, "from 0 to 1"));
         }
-        let all = (1_u64 << RANDOM_BITS) as f64;
-        Ok(Self { threshold: (all * (1.0 - ratio)) as u64 })
+        Ok(Self { bound: (ratio * ALL as f64) as u64, parents: Parents::Ignored })
+    }
+
+    /// Decides where a trace begins, and believes the caller of one that comes from another process
+    /// (`parentbased_…`).
+    #[must_use]
+    pub const fn parent_based(self) -> Self {
+        Self { parents: Parents::Believed, ..self }
     }
 }
 
-impl Sampler for RatioSampler {
+impl Sampler for HeadSampler {
     fn sample(&self, trace_id: TraceId, _root: &Callsite) -> bool {
-        let random = trace_id.get() as u64 & ((1 << RANDOM_BITS) - 1);
-        random >= self.threshold
+        (trace_id.get() as u64) >> 1 < self.bound
+    }
+
+    fn sample_remote(&self, trace_id: TraceId, first: &Callsite, caller: TraceFlags) -> bool {
+        match self.parents {
+            Parents::Believed => caller.is_sampled(),
+            Parents::Ignored => self.sample(trace_id, first),
+        }
     }
 }
 
@@ -54,14 +93,14 @@ mod tests {
 
     #[test]
     fn ratio_has_to_be_one() {
-        for ratio in [-0.1, 1.1, f64::NAN] {
-            assert!(RatioSampler::new(ratio).unwrap_err().is_setting());
+        for ratio in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert!(HeadSampler::trace_id_ratio(ratio).unwrap_err().is_setting());
         }
     }
 
     #[test]
     fn bounds_keep_none_and_all() {
-        assert_eq!(RatioSampler::new(1.0).unwrap().threshold, 0);
-        assert_eq!(RatioSampler::new(0.0).unwrap().threshold, 1 << RANDOM_BITS);
+        assert_eq!(HeadSampler::trace_id_ratio(1.0).unwrap(), HeadSampler::always_on());
+        assert_eq!(HeadSampler::trace_id_ratio(0.0).unwrap(), HeadSampler::always_off());
     }
 }

@@ -17,20 +17,7 @@ use telemetry_core::bridge::metrics::Recorder;
 use telemetry_core::context::{self, Propagators};
 use telemetry_core::pipeline::{self, Pipeline, SinkBuilder};
 use telemetry_core::resource::Resource;
-use telemetry_core::{Error, Level, Sampler, diagnostics, metric};
-
-/// A sampler behind a pointer.
-struct Shared(Arc<dyn Sampler>);
-
-impl Sampler for Shared {
-    fn sample(
-        &self,
-        trace_id: telemetry_core::context::TraceId,
-        root: &telemetry_core::callsite::Callsite,
-    ) -> bool {
-        self.0.sample(trace_id, root)
-    }
-}
+use telemetry_core::{Error, Level, diagnostics, metric};
 
 impl Builder {
     /// Starts everything and attaches it to the process.
@@ -110,7 +97,7 @@ impl Builder {
             builder = builder.buffer_bytes(bytes);
         }
         if let Some(sampler) = self.sampler {
-            builder = builder.sampler(Shared(sampler));
+            builder = builder.sampler(sampler);
         }
         let own: [Option<SinkBuilder>; 3] = [console, json, otlp];
         Ok(own.into_iter().flatten().chain(self.exporters).fold(builder, pipeline::Builder::sink))

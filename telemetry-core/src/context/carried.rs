@@ -5,7 +5,7 @@
 //! - The span that is carried stays open; the trace's state stays known.
 //! - It is made whole when it is captured: entering it allocates a place in two vectors at most.
 
-use super::{Entry, Guard, push_frame, record_flags, top, trace_id};
+use super::{Entry, Guard, push_frame, top, trace_id};
 use crate::local::{self, Current};
 use crate::metric::{Labels, Value};
 use crate::propagation::{Baggage, Frame, RemoteContext, TraceId};
@@ -109,7 +109,7 @@ impl Carried {
         let Some(span) = &remote.span else { return carried };
         let trace = span.trace_id.get();
         let is_kept = !span.state.is_empty() && states::keep(span.trace_id, &span.state);
-        let flags = record_flags(span.flags)
+        let flags = flag::of_trace_flags(span.flags)
             | if span.is_remote { flag::REMOTE_PARENT } else { 0 }
             | if is_kept { flag::STATE } else { 0 };
         let current = Current {

@@ -53,7 +53,7 @@ pub fn current() -> Option<SpanContext> {
     Some(SpanContext {
         trace_id,
         span_id: SpanId::new(current.span_id)?,
-        flags: trace_flags(flags),
+        flags: flag::to_trace_flags(flags),
         state: if flags & flag::STATE != 0 { states::get(trace_id) } else { Default::default() },
         is_remote: flags & flag::REMOTE_PARENT != 0,
     })
@@ -199,14 +199,4 @@ fn show_fields(local: &Local) {
 
 fn trace_id(current: &Current) -> Option<TraceId> {
     TraceId::new(u128::from(current.trace_high) << 64 | u128::from(current.trace_low))
-}
-
-fn trace_flags(record_flags: u8) -> TraceFlags {
-    let pick = |bit, flags| if record_flags & bit != 0 { flags } else { TraceFlags::default() };
-    pick(flag::SAMPLED, TraceFlags::SAMPLED) | pick(flag::RANDOM, TraceFlags::RANDOM)
-}
-
-fn record_flags(flags: TraceFlags) -> u8 {
-    let pick = |is_set, bit| if is_set { bit } else { 0 };
-    pick(flags.is_sampled(), flag::SAMPLED) | pick(flags.is_random(), flag::RANDOM)
 }

@@ -10,8 +10,9 @@ use crate::level::Level;
 use crate::metric::{self, Registry};
 use crate::plan::{Plan, Scope};
 use crate::resource::Resource;
-use crate::router::{self, Reservation, Sampler};
+use crate::router::{self, Reservation};
 use crate::runner::{OnFull, Sink};
+use crate::sampler::{self, Sampler};
 use crate::worker::{self, Commands, Parts, Worker};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -252,7 +253,7 @@ impl Builder {
         pipeline.attached = true;
         // From here on the drop of `pipeline` cleans up.
         router::attach(&plan)?;
-        router::set_sampler(sampler);
+        sampler::set(sampler);
         crate::fork::watch();
         if log && let Err(error) = crate::bridge::log::install() {
             crate::diagnostics::report("log.bridge", Level::Warn, error.to_string());

@@ -76,7 +76,8 @@ impl Propagators {
     /// `baggage` (W3C Baggage).
     pub const BAGGAGE: Self = Self(2);
 
-    /// Reads the value of `OTEL_PROPAGATORS`; also returns the names that mean nothing here.
+    /// Reads the value of `OTEL_PROPAGATORS`, without regard to case; also returns the names that
+    /// mean nothing here.
     ///
     /// ```
     /// use telemetry_core::context::Propagators;
@@ -88,7 +89,7 @@ impl Propagators {
         let mut propagators = Self::NONE;
         let mut unknown = Vec::new();
         for name in names.split(',').map(str::trim) {
-            match name {
+            match name.to_ascii_lowercase().as_str() {
                 "tracecontext" => propagators = propagators | Self::TRACE_CONTEXT,
                 "baggage" => propagators = propagators | Self::BAGGAGE,
                 "none" | "" => {}

@@ -104,7 +104,7 @@ fn propagators_read_and_write_what_they_are_for() {
     assert!(Propagators::BAGGAGE.extract(&headers).span.is_none());
     assert!(Propagators::TRACE_CONTEXT.extract(&headers).baggage.is_empty());
     assert_eq!(Propagators::from_names("none"), (Propagators::NONE, vec![]));
-    let (known, unknown) = Propagators::from_names(" baggage , b3,tracecontext,baggage,jaeger");
+    let (known, unknown) = Propagators::from_names(" Baggage , b3,TRACECONTEXT,baggage,jaeger");
     assert_eq!((known, unknown), (Propagators::default(), vec!["b3", "jaeger"]));
 }
 

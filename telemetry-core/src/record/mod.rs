@@ -94,6 +94,8 @@ impl Kind {
 
 /// Bits of a record's header.
 pub(crate) mod flag {
+    use crate::propagation::TraceFlags;
+
     /// The trace is sampled.
     pub(crate) const SAMPLED: u8 = 1;
     /// A value or a field was cut.
@@ -108,6 +110,18 @@ pub(crate) mod flag {
     pub(crate) const STATE: u8 = 32;
     /// The span itself is one of those that keep the state.
     pub(crate) const HOLDS_STATE: u8 = 64;
+
+    /// What other processes know of the bits.
+    pub(crate) fn to_trace_flags(bits: u8) -> TraceFlags {
+        let pick = |bit, flags| if bits & bit != 0 { flags } else { TraceFlags::default() };
+        pick(SAMPLED, TraceFlags::SAMPLED) | pick(RANDOM, TraceFlags::RANDOM)
+    }
+
+    /// The bits that come from another process.
+    pub(crate) fn of_trace_flags(flags: TraceFlags) -> u8 {
+        let pick = |is_set, bit| if is_set { bit } else { 0 };
+        pick(flags.is_sampled(), SAMPLED) | pick(flags.is_random(), RANDOM)
+    }
 }
 
 /// Bits of a field's flags.

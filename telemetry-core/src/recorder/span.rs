@@ -18,6 +18,7 @@ use crate::local::{self, Current, Local};
 use crate::propagation::TraceId;
 use crate::record::{Header, Kind, Writer, flag};
 use crate::router;
+use crate::sampler;
 use std::sync::atomic::Ordering;
 use tracing_core::Metadata;
 use tracing_core::span::{Attributes, Record};
@@ -104,10 +105,10 @@ fn open_span(
         (parent.trace_high, parent.trace_low, parent.flags as u8, parent.flags)
     } else if parent.span_id == 0 {
         let (high, low) = local.ids.trace_id();
-        let flags = router::sample(high, low, callsite);
+        let flags = sampler::of_root(high, low, callsite);
         (high, low, flags, u64::from(flags))
     } else {
-        let flags = adopt(&parent);
+        let flags = adopt(&parent, callsite);
         (parent.trace_high, parent.trace_low, flags, u64::from(flags & INHERITED_FLAGS))
     };
     let facts = SpanFacts {
@@ -147,8 +148,11 @@ fn open_span(
 /// the trace, if there is one.
 #[cold]
 #[inline(never)]
-fn adopt(parent: &Current) -> u8 {
-    let flags = parent.flags as u8;
+fn adopt(parent: &Current, callsite: &Callsite) -> u8 {
+    let flags = match parent.flags as u8 {
+        flags if flags & flag::REMOTE_PARENT == 0 => flags,
+        flags => sampler::of_remote(parent.trace_high, parent.trace_low, flags, callsite),
+    };
     if flags & flag::STATE == 0 {
         return flags;
     }

@@ -9,7 +9,7 @@ use crate::batch::{Batch, Record, SpanView};
 use crate::export::{Ack, Exporter, Outcome, Signals};
 use crate::level::Level;
 use crate::metric::Snapshot;
-use crate::propagation::{SpanId, TraceId};
+use crate::propagation::{SpanId, TraceFlags, TraceId};
 use crate::record::{Field, Kind, Value};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -91,6 +91,8 @@ pub struct CapturedRecord {
     pub fields: Vec<(String, OwnedValue)>,
     /// The trace.
     pub trace_id: Option<TraceId>,
+    /// The trace's flags.
+    pub trace_flags: TraceFlags,
     /// The span that it is in, or is.
     pub span_id: Option<SpanId>,
     /// The spans around it, innermost first; of a finished span, itself first.
@@ -112,6 +114,7 @@ impl CapturedRecord {
             name: record.name().to_owned(),
             fields: owned(record.fields()),
             trace_id: record.trace_id(),
+            trace_flags: record.trace_flags(),
             span_id: record.span_id(),
             spans: std::iter::successors(record.span(), SpanView::parent)
                 .map(|span| CapturedSpan {

@@ -67,7 +67,17 @@ fn what_can_be_read_is_taken() {
         (
             "OTEL_TRACES_SAMPLER",
             "always_off",
-            Settings { sampler: RatioSampler::new(0.0).ok(), ..none() },
+            Settings { sampler: Some(HeadSampler::always_off()), ..none() },
+        ),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "ParentBased_Always_On",
+            Settings { sampler: Some(HeadSampler::always_on().parent_based()), ..none() },
+        ),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "traceidratio",
+            Settings { sampler: Some(HeadSampler::always_on()), ..none() },
         ),
     ];
     for (name, value, expected) in table {
@@ -95,6 +105,7 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
         ("OTEL_TRACES_EXPORTER", "zipkin"),
         ("OTEL_LOGS_EXPORTER", "otlp,logging"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_"),
         ("OTEL_PROPAGATORS", "b3"),
     ];
     for (name, value) in table {
@@ -156,10 +167,11 @@ fn ratio_of_the_sampler_is_one_unless_it_can_be_read() {
         let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
         read_all(&[sampler, ("OTEL_TRACES_SAMPLER_ARG", text)])
     };
-    let table = [("0.25", 0.25, 0), ("", 1.0, 0), ("half", 1.0, 1), ("2", 1.0, 1)];
+    let table = [("0.25", 0.25, 0), ("", 1.0, 0), ("half", 1.0, 1), ("2", 1.0, 1), ("NaN", 1.0, 1)];
     for (text, expected, warned) in table {
         let (settings, warnings) = ratio(text);
-        assert_eq!(settings.sampler, RatioSampler::new(expected).ok(), "{text}");
+        let expected = HeadSampler::trace_id_ratio(expected).unwrap().parent_based();
+        assert_eq!(settings.sampler, Some(expected), "{text}");
         assert_eq!(warnings.len(), warned, "{text}");
     }
 }

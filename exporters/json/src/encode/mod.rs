@@ -125,7 +125,7 @@ impl Encoder {
             }
             put_context(out, span, limits, bytes_max)?;
         }
-        put_ids(out, record.trace_id(), record.span_id(), record.is_sampled());
+        put_ids(out, record.trace_id(), record.span_id(), record.trace_flags());
         Some(())
     }
 
@@ -149,7 +149,7 @@ impl Encoder {
                 out.push(b']');
             }
         }
-        put_ids(out, record.trace_id(), record.span_id(), record.is_sampled());
+        put_ids(out, record.trace_id(), record.span_id(), record.trace_flags());
         if let Some(parent) = record.span().and_then(|span| span.parent_id()) {
             out.extend_from_slice(b",\"parent_span_id\":\"");
             put_hex(out, &parent.to_bytes());

@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::value::{put_hex, put_text};
 use std::ops::Range;
 use telemetry_core::batch::{Record, SPAN_DEPTH_MAX, SpanView};
-use telemetry_core::context::{SpanId, TraceId};
+use telemetry_core::context::{SpanId, TraceFlags, TraceId};
 
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -62,12 +62,12 @@ impl Contexts {
         let entry = &self.entries[index];
         let same_ids = record.span_id() == span.span_id()
             && record.trace_id() == span.trace_id()
-            && record.is_sampled() == span.is_sampled();
+            && record.trace_flags() == span.trace_flags();
         if same_ids {
             out.extend_from_slice(&self.bytes[entry.context.start..entry.ids.end]);
         } else {
             out.extend_from_slice(&self.bytes[entry.context.clone()]);
-            put_ids(out, record.trace_id(), record.span_id(), record.is_sampled());
+            put_ids(out, record.trace_id(), record.span_id(), record.trace_flags());
         }
         Some(())
     }
@@ -110,7 +110,7 @@ impl Contexts {
         }
         self.bytes.push(b']');
         let middle = self.bytes.len();
-        put_ids(&mut self.bytes, span.trace_id(), span.span_id(), span.is_sampled());
+        put_ids(&mut self.bytes, span.trace_id(), span.span_id(), span.trace_flags());
         let end = self.bytes.len();
         let entry = &mut self.entries[span.section_index()];
         (entry.context, entry.ids) = (begin..middle, middle..end);
@@ -171,7 +171,7 @@ pub(crate) fn put_ids(
     out: &mut Vec<u8>,
     trace_id: Option<TraceId>,
     span_id: Option<SpanId>,
-    sampled: bool,
+    flags: TraceFlags,
 ) {
     let Some(trace_id) = trace_id else { return };
     out.extend_from_slice(b",\"trace_id\":\"");
@@ -180,7 +180,7 @@ pub(crate) fn put_ids(
         out.extend_from_slice(b"\",\"span_id\":\"");
         put_hex(out, &span_id.to_bytes());
     }
-    let flags: &[u8] =
-        if sampled { b"\",\"trace_flags\":\"01\"" } else { b"\",\"trace_flags\":\"00\"" };
-    out.extend_from_slice(flags);
+    out.extend_from_slice(b"\",\"trace_flags\":\"");
+    put_hex(out, &[flags.bits()]);
+    out.push(b'"');
 }

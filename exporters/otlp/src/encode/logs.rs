@@ -32,8 +32,9 @@ pub(crate) fn record(out: &mut Vec<u8>, key: u8, record: &Record<'_>, callsites:
         any_fields(out, record);
     }
     if let Some(trace_id) = record.trace_id() {
-        if record.is_sampled() {
-            out.extend_from_slice(&[fixed32_key(8), 1, 0, 0, 0]);
+        let flags = record.trace_flags().bits();
+        if flags != 0 {
+            out.extend_from_slice(&[fixed32_key(8), flags, 0, 0, 0]);
         }
         wire::bytes(out, bytes_key(9), &trace_id.to_bytes());
         if let Some(span_id) = record.span_id() {

@@ -148,7 +148,7 @@ fn flags(out: &mut Vec<u8>, span: &SpanView<'_>) {
     out.extend_from_slice(&[
         fixed32_key(0) | 0x80,
         1,
-        u8::from(span.is_sampled()),
+        span.trace_flags().bits(),
         HAS_IS_REMOTE | remote,
         0,
         0,
