@@ -31,13 +31,13 @@
 //!
 //! An answer of 429, 502, 503 or 504, a connection that fails and an answer that does not come
 //! within 10 s are tried again: after 1 s, 2 s, 4 s and so on up to 30 s, each ± 50 %, or when
-//! `Retry-After` says so (up to 5 minutes). From its first attempt on a request has 30 s, then its
-//! records count as `retries_exhausted`; requests behind it wait untried, within the bytes that the
-//! pipeline's queue has, and lose nothing meanwhile (but a signal that fails alone gives way to the
-//! others). Every other answer is final and
-//! counts as `rejected`; so do the records that a partial success names, which are counted against
-//! the oldest batches of the request. After an answer that was lost on its way the request is sent
-//! again, so a collector may see it twice.
+//! `Retry-After` says so (up to 5 minutes). From its first attempt on a request has 30 s, with one
+//! attempt in their last tenth however long the waits have become; then its records count as
+//! `retries_exhausted`; requests behind it wait untried, within the bytes that the pipeline's queue
+//! has, and lose nothing meanwhile (but a signal that fails alone gives way to the others). Every
+//! other answer is final and counts as `rejected`; so do the records that a partial success names,
+//! which are counted against the oldest batches of the request. After an answer that was lost on
+//! its way the request is sent again, so a collector may see it twice.
 //!
 //! Requests are not compressed unless [`Compression::Gzip`] is set: gzip takes two to three times
 //! the CPU time of encoding, and a collector usually stands on the same host.

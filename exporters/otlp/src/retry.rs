@@ -51,6 +51,11 @@ pub(crate) fn backoff(
     nominal.mul_f64(0.5 + random.fraction())
 }
 
+/// The part of a request's time that is kept for its last attempt.
+pub(crate) fn last_attempt(retry_timeout: Duration) -> Duration {
+    (retry_timeout / 10).max(Duration::from_millis(1))
+}
+
 /// The wait that a server asked for, and up to a tenth more.
 pub(crate) fn throttled(wait: Duration, random: &mut Random) -> Duration {
     wait.mul_f64(1.0 + random.fraction() / 10.0)

@@ -15,8 +15,9 @@
 //!   pipeline's queue holds them anyway until their acks, and bounds them in bytes.
 //! - A lane whose peer fails has one request under way, and one wait that all its requests share:
 //!   an outage costs a handful of attempts a minute, however much is waiting.
-//! - A request is given up when its next attempt could only begin after its time; one that was
-//!   never tried is not given up, unless it holds up a signal whose peer is well.
+//! - A request is given up when its next attempt could only begin after its time, and no wait but
+//!   one that the peer asked for puts off an attempt in the last tenth of it; one that was never
+//!   tried is not given up, unless it holds up a signal whose peer is well.
 //! - After the deadline of the shutdown nothing is left: every ack is finished, the thread ends.
 
 use crate::answer::Answer;
@@ -439,7 +440,8 @@ impl Worker {
                 self.waiting_bytes -= request.body.len();
                 request.round = queue.round;
                 let deadline = *request.deadline.get_or_insert(now + self.config.retry_timeout);
-                let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));
+                let left = deadline.saturating_duration_since(now);
+                let left = left.max(retry::last_attempt(self.config.retry_timeout));
                 let timeout = self.config.lanes[lane as usize].timeout;
                 let timeout = timeout.map(|timeout| timeout.min(left));
                 let (client, config) = (self.client.clone(), Arc::clone(&self.config));
@@ -497,7 +499,22 @@ impl Worker {
         queue.failing_since.get_or_insert(now);
         self.waiting_bytes += request.body.len();
         queue.waiting.push_front(request);
+        self.call_last(lane, now);
         self.give_up(lane);
+    }
+
+    /// Shortens a wait of our own beyond which the time of a request would be over: each request
+    /// has an attempt near the end of its time, however long the waits have become.
+    fn call_last(&mut self, lane: Lane, now: Instant) {
+        let room = retry::last_attempt(self.config.retry_timeout);
+        let queue = &mut self.queues[lane as usize];
+        if queue.is_throttled {
+            return;
+        }
+        let ends = queue.waiting.iter().filter_map(|request| request.deadline);
+        let last_calls = ends.filter_map(|end| end.checked_sub(room));
+        let next = last_calls.filter(|last_call| *last_call > now).min();
+        queue.until = queue.until.map(|until| next.map_or(until, |next| until.min(next)));
     }
 
     /// Ends the requests whose time is over before their next attempt could begin.

@@ -1,6 +1,6 @@
 //! Faults of the collector and the network (TN of the fault catalogue), with short times.
 
-use crate::support::{LONG, Outcomes, builder, logs, numbers, soon, started};
+use crate::support::{LONG, NEVER, Outcomes, builder, logs, numbers, soon, started};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpListener;
@@ -67,17 +67,18 @@ fn answers_that_are_final_are_tried_once() {
 
 #[test]
 fn retry_after_is_waited_for() {
-    for code in [429, 503] {
+    // Of the usual waits one would be shorter, the other longer than the test.
+    for (code, backoff) in [(429, MS(1)), (503, NEVER)] {
         let receiver = Receiver::start().unwrap();
         receiver.script([Answer::retry_after(code, "1")]);
-        let mut exporter = started(builder(&receiver.endpoint()));
+        let mut exporter = started(builder(&receiver.endpoint()).backoff(backoff, backoff));
         let outcomes = Outcomes::default();
         outcomes.export(&mut exporter, logs(0, 1));
         exporter.flush(soon(LONG));
+        assert_eq!(outcomes.all(), [Outcome::Delivered]);
         let requests = receiver.requests();
         let wait = requests[1].at - requests[0].at;
-        assert!(wait >= MS(1000) && wait < MS(1400), "{wait:?}");
-        assert_eq!(outcomes.all(), [Outcome::Delivered]);
+        assert!(wait >= MS(1000), "{wait:?}");
         exporter.shutdown(soon(LONG));
     }
 }
@@ -86,15 +87,15 @@ fn retry_after_is_waited_for() {
 fn retry_after_beyond_the_retry_time_gives_up_at_once_and_throttles_the_next() {
     let receiver = Receiver::start().unwrap();
     receiver.script([Answer::retry_after(503, "1000000000")]);
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(&receiver.endpoint()).retry_timeout(LONG));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 1));
     exporter.flush(soon(LONG));
     assert_eq!(outcomes.all(), [Outcome::Rejected(Cause::RetriesExhausted)]);
     outcomes.export(&mut exporter, logs(1, 1));
     let begin = clock::now();
-    exporter.shutdown(soon(MS(500)));
-    assert!(clock::now() - begin < MS(900));
+    exporter.shutdown(soon(LONG));
+    assert!(clock::now() - begin < LONG / 2, "what cannot be tried in time is not waited for");
     assert_eq!(outcomes.all()[1..], [Outcome::Rejected(Cause::ShutdownTimeout)]);
     assert_eq!(receiver.requests().len(), 1);
 }
@@ -112,24 +113,23 @@ fn unreadable_retry_after_is_as_good_as_none() {
     exporter.flush(soon(LONG));
     assert_eq!(outcomes.all(), [Outcome::Delivered]);
     assert_eq!(receiver.requests().len(), 6);
-    assert!(clock::now() - begin < MS(1500), "the usual waits are 20 to 100 ms");
+    assert!(clock::now() - begin < LONG / 2, "the usual waits are 20 to 100 ms");
     exporter.shutdown(soon(LONG));
 }
 
 #[test]
-fn peer_that_never_answers_costs_one_timeout_and_is_retried() {
-    for answer in [Answer::Hang, Answer::HangInBody, Answer::Slow(MS(5000))] {
+fn peer_that_never_answers_costs_a_timeout_and_is_retried() {
+    for answer in [Answer::Hang, Answer::HangInBody, Answer::Slow(NEVER)] {
         let receiver = Receiver::start().unwrap();
         receiver.script([answer.clone()]);
         let mut exporter = started(builder(&receiver.endpoint()).timeout(MS(300)));
         let outcomes = Outcomes::default();
+        let begin = clock::now();
         outcomes.export(&mut exporter, logs(0, 5));
         exporter.flush(soon(LONG));
         assert_eq!(outcomes.all(), [Outcome::Delivered], "{answer:?}");
-        let requests = receiver.requests();
-        assert_eq!(requests.len(), 2);
-        let wait = requests[1].at - requests[0].at;
-        assert!(wait >= MS(290) && wait < MS(550), "{answer:?}: {wait:?}");
+        assert!(receiver.requests().len() >= 2, "{answer:?}");
+        assert!(clock::now() - begin >= MS(300), "{answer:?}");
         exporter.shutdown(soon(LONG));
     }
 }
@@ -150,9 +150,23 @@ fn export_ends_with_its_retry_time() {
         exporter.flush(soon(LONG));
         let time = clock::now() - begin;
         assert_eq!(outcomes.all(), [Outcome::Rejected(Cause::RetriesExhausted)], "{endpoint:?}");
-        assert!(time > MS(500) && time < MS(1300), "{endpoint:?}: {time:?}");
+        assert!(time >= MS(900), "{endpoint:?}: {time:?}");
         exporter.shutdown(soon(LONG));
     }
+}
+
+#[test]
+fn wait_beyond_the_retry_time_does_not_cost_the_last_attempt() {
+    let receiver = Receiver::start().unwrap();
+    receiver.script([Answer::status(503)]);
+    let mut exporter =
+        started(builder(&receiver.endpoint()).backoff(NEVER, NEVER).retry_timeout(MS(5000)));
+    let outcomes = Outcomes::default();
+    outcomes.export(&mut exporter, logs(0, 1));
+    exporter.flush(soon(LONG));
+    assert_eq!(outcomes.all(), [Outcome::Delivered]);
+    assert_eq!(receiver.requests().len(), 2);
+    exporter.shutdown(soon(LONG));
 }
 
 #[test]
@@ -162,16 +176,16 @@ fn outage_shares_one_wait_whatever_is_waiting() {
     let builder = builder(&receiver.endpoint()).backoff(MS(200), MS(200));
     let mut exporter = started(builder);
     let outcomes = Outcomes::default();
+    let begin = clock::now();
     for number in 0..50 {
         outcomes.export(&mut exporter, logs(number, 1));
         exporter.flush(clock::now());
     }
-    exporter.flush(soon(MS(1000)));
-    let attempts = receiver.requests().len();
-    assert!(
-        (5..=18).contains(&attempts),
-        "{attempts} attempts, 4 of them before the first failure"
-    );
+    assert!(receiver.wait_for_requests(LONG, 10));
+    let (attempts, time) = (receiver.requests().len(), clock::now() - begin);
+    // Four before the first failure; then one every 100 to 300 ms, and one for a flush every 200.
+    let most = 8 + time.as_millis() / 100 + time.as_millis() / 200;
+    assert!(attempts as u128 <= most, "{attempts} attempts in {time:?}");
     receiver.otherwise(Answer::Accept);
     exporter.flush(soon(LONG));
     assert_eq!(numbers(&receiver), (0..50).map(|n| (n, 1)).collect::<BTreeMap<_, _>>());
@@ -252,27 +266,27 @@ fn flush_and_shutdown_keep_their_deadlines_and_lose_no_ack() {
     let begin = clock::now();
     exporter.flush(soon(MS(200)));
     let flushed = clock::now() - begin;
-    assert!(flushed >= MS(200) && flushed < MS(350), "{flushed:?}");
+    assert!(flushed >= MS(200) && flushed < LONG / 2, "{flushed:?}");
     assert!(outcomes.all().is_empty());
     let begin = clock::now();
     exporter.shutdown(soon(MS(200)));
     let ended = clock::now() - begin;
-    assert!(ended >= MS(190) && ended < MS(450), "{ended:?}");
-    assert_eq!(outcomes.all(), vec![Outcome::Rejected(Cause::ShutdownTimeout); 10]);
+    assert!(ended >= MS(200) && ended < LONG / 2, "{ended:?}");
+    assert_eq!(outcomes.wait_for(10), vec![Outcome::Rejected(Cause::ShutdownTimeout); 10]);
 }
 
 #[test]
 fn shutdown_sends_what_is_gathered_although_a_wait_is_on() {
     let receiver = Receiver::start().unwrap();
     receiver.script([Answer::status(503)]);
-    let builder = builder(&receiver.endpoint()).backoff(MS(4000), MS(4000));
+    let builder = builder(&receiver.endpoint()).backoff(NEVER, NEVER);
     let mut exporter = started(builder);
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 1));
     exporter.flush(clock::now());
     assert!(receiver.wait_for_requests(LONG, 1));
     outcomes.export(&mut exporter, logs(1, 1));
-    exporter.shutdown(soon(MS(1500)));
+    exporter.shutdown(soon(LONG));
     assert_eq!(outcomes.all(), vec![Outcome::Delivered; 2]);
 }
 
@@ -282,18 +296,13 @@ fn exporter_dropped_without_a_shutdown_loses_no_ack() {
     let mut exporter = started(builder(&nowhere()));
     outcomes.export(&mut exporter, logs(0, 1));
     drop(exporter);
-    let deadline = soon(LONG);
-    while outcomes.all().is_empty() {
-        assert!(clock::now() < deadline);
-        std::thread::yield_now();
-    }
-    assert_eq!(outcomes.all(), [Outcome::Rejected(Cause::ShutdownTimeout)]);
+    assert_eq!(outcomes.wait_for(1), [Outcome::Rejected(Cause::ShutdownTimeout)]);
 }
 
 #[test]
 fn signals_fail_on_their_own() {
     let receiver = Receiver::start().unwrap();
-    let builder = builder(&receiver.endpoint()).spans_endpoint(nowhere());
+    let builder = builder(&receiver.endpoint()).spans_endpoint(nowhere()).backoff(NEVER, NEVER);
     let mut exporter = started(builder);
     let outcomes = Outcomes::default();
     let mut fixture = BatchFixture::new();
@@ -305,9 +314,9 @@ fn signals_fail_on_their_own() {
         });
     }
     outcomes.export(&mut exporter, fixture.finish());
-    exporter.flush(soon(MS(100)));
+    exporter.flush(soon(LONG));
     assert!(receiver.wait_for(LONG, |counts| counts.get(Signal::Log) == 3));
-    exporter.shutdown(soon(MS(300)));
+    exporter.shutdown(soon(LONG));
     let (delivered, lost) = outcomes.totals();
     assert_eq!(delivered, Units::of(Signal::Log, 3));
     assert_eq!(lost.values().copied().collect::<Vec<_>>(), [Units::of(Signal::Span, 1)]);
@@ -333,7 +342,7 @@ fn signal_that_fails_alone_does_not_hold_up_the_others() {
     let (receiver, failing) = (Receiver::start().unwrap(), Receiver::start().unwrap());
     failing.otherwise(Answer::status(503));
     let spans = format!("{}/v1/traces", failing.endpoint());
-    let builder = builder(&receiver.endpoint()).spans_endpoint(spans).retry_timeout(LONG * 10);
+    let builder = builder(&receiver.endpoint()).spans_endpoint(spans);
     let mut exporter = started(builder.delay(MS(20)));
     let outcomes = Outcomes::default();
     for batch in 0..60 {
@@ -342,7 +351,8 @@ fn signal_that_fails_alone_does_not_hold_up_the_others() {
         assert!(batch % 10 != 0 || receiver.wait_for(LONG, |got| got.total() >= batch * 10));
     }
     assert!(receiver.wait_for(LONG, |counts| counts.get(Signal::Log) == 600));
-    exporter.shutdown(soon(MS(300)));
+    failing.otherwise(Answer::status(400));
+    exporter.shutdown(soon(LONG));
     let (delivered, lost) = outcomes.totals();
     assert_eq!(delivered, Units::of(Signal::Log, 600));
     assert_eq!(lost.values().map(|units| units.get(Signal::Span)).sum::<u64>(), 3000);
@@ -353,7 +363,7 @@ fn signal_that_fails_alone_does_not_hold_up_the_others() {
 fn outage_of_all_signals_loses_nothing_that_was_not_tried_too_long() {
     let receiver = Receiver::start().unwrap();
     receiver.otherwise(Answer::status(503));
-    let mut exporter = started(builder(&receiver.endpoint()).retry_timeout(LONG * 10));
+    let mut exporter = started(builder(&receiver.endpoint()));
     let outcomes = Outcomes::default();
     for batch in 0..40 {
         outcomes.export(&mut exporter, logs_and_large_spans(batch * 10, 10));
@@ -373,14 +383,14 @@ fn outage_of_all_signals_loses_nothing_that_was_not_tried_too_long() {
 
 #[test]
 fn flush_does_not_wait_for_what_cannot_be_tried_in_time() {
-    let mut exporter = started(builder(&nowhere()).backoff(LONG, LONG).retry_timeout(LONG * 10));
+    let mut exporter = started(builder(&nowhere()).backoff(NEVER, NEVER));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 1));
     let begin = clock::now();
-    exporter.flush(soon(Duration::from_secs(5)));
-    exporter.shutdown(soon(Duration::from_secs(5)));
+    exporter.flush(soon(LONG));
+    exporter.shutdown(soon(LONG));
     let time = clock::now() - begin;
-    assert!(time < MS(1000), "{time:?}");
+    assert!(time < LONG / 2, "{time:?}");
     assert_eq!(outcomes.all(), [Outcome::Rejected(Cause::ShutdownTimeout)]);
 }
 
@@ -400,7 +410,7 @@ fn mixed_faults_lose_nothing_and_double_only_what_was_ambiguous() {
     for _ in 0..6 {
         receiver.script(faults.clone());
     }
-    let builder = builder(&receiver.endpoint()).timeout(MS(150)).retry_timeout(LONG);
+    let builder = builder(&receiver.endpoint()).timeout(MS(150));
     let mut exporter = started(builder.request_bytes(64 * 1024));
     let outcomes = Outcomes::default();
     for batch in 0..40 {

@@ -1,7 +1,7 @@
 //! Batches with numbered records, and the outcomes of their acks.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Ack, Context, Exporter, Outcome};
@@ -12,20 +12,22 @@ use telemetry_core::{Level, clock};
 use telemetry_otlp::receiver::{Receiver, Value};
 use telemetry_otlp::{OtlpBuilder, OtlpExporter};
 
-/// Longer than anything a test waits for.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+/// Longer than anything takes that a test waits for, on the slowest machine; no test waits so long.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// A wait that no test lives to see the end of.
+pub(crate) const NEVER: Duration = Duration::from_secs(3600);
 
 pub(crate) fn soon(after: Duration) -> Instant {
     clock::now() + after
 }
 
-/// An exporter whose waits are short, and that sends nothing by its own delay.
+/// An exporter whose waits are short, that sends nothing by its own delay, and gives up nothing.
 pub(crate) fn builder(endpoint: &str) -> OtlpBuilder {
     OtlpExporter::builder()
         .endpoint(endpoint)
-        .delay(Duration::from_secs(60))
-        .timeout(Duration::from_secs(2))
-        .retry_timeout(Duration::from_secs(5))
+        .delay(Duration::from_secs(600))
+        .timeout(LONG)
+        .retry_timeout(NEVER)
         .backoff(Duration::from_millis(20), Duration::from_millis(100))
 }
 
@@ -61,12 +63,21 @@ pub(crate) fn numbers(receiver: &Receiver) -> BTreeMap<i64, usize> {
 
 /// The outcomes of all acks it gave out.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Outcomes(Arc<Mutex<Vec<(Units, Outcome)>>>);
+pub(crate) struct Outcomes(Arc<Finished>);
+
+#[derive(Debug, Default)]
+struct Finished {
+    all: Mutex<Vec<(Units, Outcome)>>,
+    changed: Condvar,
+}
 
 impl Outcomes {
     pub(crate) fn ack(&self, units: Units) -> Ack {
         let outcomes = Arc::clone(&self.0);
-        Ack::for_tests(units, move |outcome| outcomes.lock().unwrap().push((units, outcome)))
+        Ack::for_tests(units, move |outcome| {
+            outcomes.all.lock().unwrap().push((units, outcome));
+            outcomes.changed.notify_all();
+        })
     }
 
     pub(crate) fn export(&self, exporter: &mut OtlpExporter, batch: Batch) {
@@ -74,15 +85,25 @@ impl Outcomes {
         exporter.export(batch, ack);
     }
 
+    /// All outcomes, once there are so many.
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Outcome> {
+        let few = |all: &mut Vec<_>| all.len() < count;
+        let waited =
+            self.0.changed.wait_timeout_while(self.0.all.lock().unwrap(), LONG, few).unwrap();
+        assert!(!waited.1.timed_out(), "{} outcomes of {count}", waited.0.len());
+        drop(waited);
+        self.all()
+    }
+
     pub(crate) fn all(&self) -> Vec<Outcome> {
-        self.0.lock().unwrap().iter().map(|(_, outcome)| outcome.clone()).collect()
+        self.0.all.lock().unwrap().iter().map(|(_, outcome)| outcome.clone()).collect()
     }
 
     /// What was delivered, and what was lost by cause.
     pub(crate) fn totals(&self) -> (Units, BTreeMap<Cause, Units>) {
         let mut delivered = Units::default();
         let mut lost: BTreeMap<Cause, Units> = BTreeMap::new();
-        for (units, outcome) in self.0.lock().unwrap().iter() {
+        for (units, outcome) in self.0.all.lock().unwrap().iter() {
             let (here, cause) = match outcome {
                 Outcome::Delivered => (Units::default(), None),
                 Outcome::Partial { lost, cause } => (lost.min(*units), Some(*cause)),
