@@ -59,13 +59,12 @@
 //! # Features
 //!
 //! `console`, `json`, `otlp-http` and `poller` are on by default. Off are `receiver` (an OTLP
-//! receiver within the process, for tests), `http` (trace context in headers of the `http` crate)
-//! and `tokio` (tasks that take their context along).
+//! receiver within the process, for tests), `http` (trace context in headers of the `http` crate),
+//! `tower` (layers that do that, and a span for every request) and `tokio` (tasks that take their
+//! context along).
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "http")]
-pub mod headers;
 #[cfg(feature = "tokio")]
 pub mod task;
 
@@ -94,6 +93,10 @@ pub use telemetry_core::{resource, testing};
 
 #[cfg(feature = "console")]
 pub use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style};
+#[cfg(feature = "http")]
+pub use telemetry_http::headers;
+#[cfg(feature = "tower")]
+pub use telemetry_http::tower;
 #[cfg(feature = "json")]
 pub use telemetry_json::{JsonExporter, JsonExporterBuilder};
 #[cfg(feature = "receiver")]

@@ -21,7 +21,7 @@ SECONDS = 2
 TIMEOUT = 60
 # What the example emits: log bodies, span names, metric names.
 LOGS = {"listening", "order placed"}
-SPANS = {"request", "place_order", "charge", "look_up"}
+SPANS = {"POST /orders", "GET /orders/{order}", "place_order", "charge", "look_up"}
 METRICS = {"shop.orders", "shop.stock", "http.server.request.duration", "process.memory.usage"}
 
 

@@ -59,6 +59,27 @@ pub fn current() -> Option<SpanContext> {
     })
 }
 
+/// Links the span that the thread is in to another one, of any trace and process, that has to do
+/// with it without being its parent: a caller that is not trusted, the messages of a batch.
+///
+/// At most 128 links a span; outside of spans of this process nothing happens.
+///
+/// ```
+/// use telemetry_core::context::{self, Propagators};
+///
+/// let headers = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
+/// let remote = Propagators::default().extract(&headers);
+/// let span = tracing::info_span!("request"); // of a trace of its own
+/// span.in_scope(|| remote.span().map(context::link));
+/// ```
+pub fn link(other: &SpanContext) {
+    let handle = local::with(|local| local.current.get().handle).unwrap_or_default();
+    if handle != 0 {
+        let trace = other.trace_id.get();
+        recorder::link(handle, (trace >> 64) as u64, trace as u64, other.span_id.get());
+    }
+}
+
 /// The thread's baggage.
 pub fn baggage() -> Baggage {
     top().map(|frame| frame.baggage.clone()).unwrap_or_default()

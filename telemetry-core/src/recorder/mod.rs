@@ -15,7 +15,7 @@ mod span;
 pub(crate) mod states;
 mod subscriber;
 
-pub(crate) use span::{close, enter, enter_parent, exit, leave_parent, retain};
+pub(crate) use span::{close, enter, enter_parent, exit, leave_parent, link, retain};
 
 use crate::callsite::{Callsite, Decision};
 use crate::clock;

@@ -251,16 +251,17 @@ pub(crate) fn follows_from(handle: u64, other: u64) {
         local::with(|local| stale(local, other));
         return;
     };
-    update(
-        handle,
-        Kind::FollowsFrom,
-        |_, _| {},
-        |writer| {
-            writer.leading_u64(other.trace_high);
-            writer.leading_u64(other.trace_low);
-            writer.leading_u64(other.span_id);
-        },
-    );
+    link(handle, other.trace_high, other.trace_low, other.span_id);
+}
+
+/// Links a span to another one, of this process or not.
+pub(crate) fn link(handle: u64, trace_high: u64, trace_low: u64, span_id: u64) {
+    let write = |writer: &mut Writer<'_>| {
+        writer.leading_u64(trace_high);
+        writer.leading_u64(trace_low);
+        writer.leading_u64(span_id);
+    };
+    update(handle, Kind::FollowsFrom, |_, _| {}, write);
 }
 
 fn update(

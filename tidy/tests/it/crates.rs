@@ -34,13 +34,18 @@ fn may_use(folder: &str, package: &str) -> bool {
     match folder {
         "telemetry-core" | "tidy" => false,
         "telemetry-poller" => package == "telemetry-core",
-        "telemetry" => matches!(package, "telemetry-core" | "telemetry-poller") || is_exporter,
+        "telemetry" => {
+            matches!(package, "telemetry-core" | "telemetry-poller" | "telemetry-http")
+                || is_exporter
+        }
         // They measure the parts, too.
         "benchmarks" => matches!(package, "telemetry-toolkit" | "telemetry-core") || is_exporter,
         "examples" | "telemetry-cli" => package == "telemetry-toolkit",
         // Parsers of outside text, wherever they are.
         "fuzz" => package == "telemetry-core",
-        exporter if exporter.starts_with("exporters/") => package == "telemetry-core",
+        folder if ["exporters/", "bridges/"].iter().any(|of| folder.starts_with(of)) => {
+            package == "telemetry-core"
+        }
         _ => false,
     }
 }
@@ -63,21 +68,16 @@ fn dependencies_between_crates_point_one_way() {
 }
 
 #[test]
-fn protocols_stay_in_exporters() {
+fn protocols_stay_in_exporters_and_bridges() {
     let mut wrong = Vec::new();
     for manifest in manifests() {
-        // What a command prints for other programs is JSON.
-        let free = ["exporters/", "benchmarks", "examples", "telemetry-cli"];
+        // What a command prints for other programs is JSON; a bridge's other end is a library.
+        let free = ["exporters/", "bridges/", "benchmarks", "examples", "telemetry-cli"];
         if free.iter().any(|folder| manifest.folder.starts_with(folder)) {
             continue;
         }
-        // The facade adapts the header map of `http`, which servers and clients share, as a carrier
-        // of trace context: off by default, and in one module.
-        let is_adapter = |package: &str| manifest.folder == "telemetry" && package == "http";
-        let used = manifest
-            .dependencies
-            .iter()
-            .filter(|package| PROTOCOL.contains(&package.as_str()) && !is_adapter(package));
+        let used =
+            manifest.dependencies.iter().filter(|package| PROTOCOL.contains(&package.as_str()));
         wrong.extend(used.map(|package| format!("{} uses {package}", manifest.folder)));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

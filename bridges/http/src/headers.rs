@@ -3,8 +3,8 @@
 //!
 //! ```
 //! use http::HeaderMap;
-//! use telemetry_toolkit::context::{self, Propagators};
-//! use telemetry_toolkit::headers::{Headers, HeadersMut};
+//! use telemetry_core::context::{self, Propagators};
+//! use telemetry_http::headers::{Headers, HeadersMut};
 //!
 //! # let (incoming, mut outgoing) = (HeaderMap::new(), HeaderMap::new());
 //! # context::set_propagators(Propagators::default());
