@@ -182,6 +182,10 @@ fn start_poller(
     measurements: Vec<(String, crate::builder::Measurement)>,
 ) -> Result<telemetry_poller::PollerHandle, Error> {
     let mut builder = telemetry_poller::Poller::builder().period(period);
+    #[cfg(feature = "tokio")]
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        builder = builder.measure("telemetry.task", crate::task::watch::measurement(runtime));
+    }
     for (name, measurement) in measurements {
         builder = builder.measure(name, measurement);
     }

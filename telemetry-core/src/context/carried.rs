@@ -5,13 +5,13 @@
 //! - The span that is carried stays open; the trace's state stays known.
 //! - It is made whole when it is captured: entering it allocates a place in two vectors at most.
 
+use super::task::Live;
 use super::{Entry, Guard, push_frame, top, trace_id};
 use crate::local::{self, Current};
-use crate::metric::{Labels, Value};
+use crate::metric::Labels;
 use crate::propagation::{Baggage, Frame, RemoteContext, TraceId};
 use crate::record::flag;
 use crate::recorder::{self, slots, states};
-use std::panic::Location;
 use std::sync::Arc;
 
 /// A thread's context, taken along to another thread: span, baggage, key-values.
@@ -30,6 +30,8 @@ pub struct Carried {
     span: Span,
     frame: Option<Arc<Frame>>,
     meets: Meets,
+    /// The task that it is the context of.
+    pub(super) task: Option<Arc<Live>>,
 }
 
 /// What becomes of the frame that the thread has where the context is entered.
@@ -91,17 +93,27 @@ impl Carried {
         } else {
             Span::Parent(Parent::holding(current))
         };
-        Self { span, frame: Some(top().unwrap_or_default()), meets: Meets::Replaces }
+        Self { span, frame: Some(top().unwrap_or_default()), meets: Meets::Replaces, task: None }
     }
 
     pub(super) fn of_values(values: &Labels) -> Self {
         let frame = top().unwrap_or_default().with_values(values);
-        Self { span: Span::Kept, frame: Some(Arc::new(frame)), meets: Meets::AddsValues }
+        Self {
+            span: Span::Kept,
+            frame: Some(Arc::new(frame)),
+            meets: Meets::AddsValues,
+            task: None,
+        }
     }
 
     pub(super) fn of_baggage(baggage: Baggage) -> Self {
         let frame = Frame::new(super::values(), baggage);
-        Self { span: Span::Kept, frame: Some(Arc::new(frame)), meets: Meets::SetsBaggage }
+        Self {
+            span: Span::Kept,
+            frame: Some(Arc::new(frame)),
+            meets: Meets::SetsBaggage,
+            task: None,
+        }
     }
 
     pub(super) fn of_remote(remote: &RemoteContext) -> Self {
@@ -130,26 +142,6 @@ impl Carried {
         let frame = self.frame.take().unwrap_or_default().with_values(&values.into());
         self.frame = Some(Arc::new(frame));
         self
-    }
-
-    /// What a task takes along: the thread's context, and where the task was started, under
-    /// `task.location`; its name, if it has one, under `task.name`. The start is counted.
-    ///
-    /// - **Metric**: `telemetry.task.started`, unit `{task}`, counter, attribute `task.kind`.
-    /// - **Source**: the spawn wrappers; tasks that are spawned past them are not seen.
-    pub fn for_task(
-        kind: &'static str,
-        name: Option<&str>,
-        location: &'static Location<'static>,
-    ) -> Self {
-        let labels = Labels::from([("task.kind", kind)]);
-        crate::metric::global().counter("telemetry.task.started", labels).add(1);
-        let place = format!("{}:{}", location.file(), location.line());
-        let mut values = Labels::from([("task.location", Value::from(place))]);
-        if let Some(name) = name {
-            values = values.with("task.name", name.to_owned());
-        }
-        Self::capture().with_values(values)
     }
 
     /// Makes it the thread's context while the guard lives.
@@ -205,7 +197,7 @@ impl Clone for Carried {
             }
             Span::Parent(parent) => Span::Parent(Parent::holding(parent.current)),
         };
-        Self { span, frame: self.frame.clone(), meets: self.meets }
+        Self { span, frame: self.frame.clone(), meets: self.meets, task: self.task.clone() }
     }
 }
 

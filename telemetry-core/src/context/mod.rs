@@ -23,10 +23,12 @@
 
 mod carried;
 mod future;
+mod task;
 mod thread;
 
 pub use carried::Carried;
 pub use future::{InContext, Scoped};
+pub use task::TaskKind;
 pub use thread::spawn_thread;
 
 pub use crate::propagation::{

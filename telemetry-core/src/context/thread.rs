@@ -1,6 +1,6 @@
 //! Threads that take the context of their starter along.
 
-use super::Carried;
+use super::{Carried, TaskKind};
 use std::panic::Location;
 use std::thread::{Builder, JoinHandle};
 
@@ -19,6 +19,6 @@ pub fn spawn_thread<T: Send + 'static>(
     name: &str,
     f: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<JoinHandle<T>> {
-    let carried = Carried::for_task("thread", Some(name), Location::caller());
+    let carried = Carried::for_task(TaskKind::Thread, Some(name), Location::caller());
     Builder::new().name(name.to_owned()).spawn(move || carried.run(f))
 }
