@@ -10,6 +10,7 @@
 //! - At most [`CALLSITES_MAX`] entries; a callsite beyond that shares the entry of its level.
 
 use crate::level::Level;
+use crate::redaction;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tracing_core::Metadata;
@@ -40,10 +41,12 @@ static APPEND: Mutex<()> = Mutex::new(());
 pub struct Callsite {
     id: u32,
     decision: AtomicU64,
-    /// What targets and levels say, where spans and fields may change it.
+    /// What targets and levels say, where spans and fields may change it or fields are redacted.
     static_sinks: AtomicU32,
     /// The directives of fields that the callsite's own fields may meet.
     candidates: AtomicU64,
+    /// The fields that are redacted by their names, as a mask.
+    redacted: AtomicU64,
     description: Description,
     metadata: Option<&'static Metadata<'static>>,
     key: usize,
@@ -114,8 +117,8 @@ impl Decision {
         Self(u64::from(epoch) << EPOCH_SHIFT | u64::from(sinks) | urgent)
     }
 
-    /// Spans and fields decide. It has no sinks, so that the fast path of a wanted callsite need
-    /// not ask.
+    /// Spans and fields decide, or fields are redacted. It has no sinks, so that the fast path of
+    /// a wanted callsite need not ask.
     pub(crate) fn dynamic(epoch: u8) -> Self {
         Self(u64::from(epoch) << EPOCH_SHIFT | DYNAMIC)
     }
@@ -136,7 +139,7 @@ impl Decision {
         self.0 & URGENT != 0
     }
 
-    /// Do spans and fields decide?
+    /// Do spans and fields decide, or are fields redacted?
     #[inline(always)]
     pub(crate) fn is_dynamic(self) -> bool {
         self.0 & DYNAMIC != 0
@@ -237,6 +240,20 @@ impl Callsite {
     /// Metadata for `tracing` callers on this very thread; never for the worker.
     pub(crate) fn metadata(&self) -> Option<&'static Metadata<'static>> {
         self.metadata
+    }
+
+    /// The fields whose values are not written, as a mask (`redaction::is_in_mask`).
+    #[inline]
+    pub(crate) fn redacted(&self) -> u64 {
+        // Relaxed, here and below: the mask changes only while no pipeline is attached, and a
+        // scoped one's threads may see it a moment later.
+        self.redacted.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the names of the fields again: others are redacted now.
+    pub(crate) fn redact_again(&self) {
+        let mask = redaction::names().mask(self.fields());
+        self.redacted.store(mask, Ordering::Relaxed);
     }
 
     #[inline(always)]
@@ -343,6 +360,7 @@ fn append(
         decision: AtomicU64::new(0),
         static_sinks: AtomicU32::new(0),
         candidates: AtomicU64::new(0),
+        redacted: AtomicU64::new(redaction::names().mask(&description.fields)),
         description,
         metadata,
         key,

@@ -10,6 +10,7 @@
 
 use crate::clock;
 use crate::level::Level;
+use crate::redaction;
 use crate::standard_error;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -53,7 +54,7 @@ pub fn set_level(least: Option<Level>) {
 /// `cause` names the kind of trouble (`otlp.export`, `file.write`): at most one report per cause
 /// is made in [`QUIET`]. The text is printed on one line, control characters escaped.
 pub fn report(cause: &'static str, level: Level, text: impl Into<String>) {
-    let mut text = text.into();
+    let mut text = redaction::clean(text.into());
     let print = {
         let mut state = state();
         let now = clock::now();

@@ -311,6 +311,9 @@ pub struct Report {
     /// Records of the `log` crate that were taken for `tracing`'s own account of the event before
     /// them (its feature `log-always`), and left out.
     pub log_echoes: u64,
+    /// Secrets that patterns matched in texts, and that were replaced
+    /// ([`redaction`](crate::redaction)).
+    pub redacted: u64,
     /// Did the call end at its deadline instead of completely?
     pub timed_out: bool,
 }

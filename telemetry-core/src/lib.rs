@@ -52,6 +52,7 @@ pub mod metric;
 pub mod diagnostics;
 #[expect(unsafe_code, reason = "asks standard error for room")]
 mod standard_error;
+pub mod redaction;
 pub mod ledger;
 #[expect(unsafe_code, reason = "reads the processor's counter")]
 pub mod clock;

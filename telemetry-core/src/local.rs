@@ -36,6 +36,8 @@ pub(crate) mod mode {
     pub(crate) const LATE: u32 = 64;
     /// Records get fields of the scope that the thread is in.
     pub(crate) const FIELDS: u32 = 32;
+    /// Fields of the next record are redacted.
+    pub(crate) const REDACTS: u32 = 128;
 }
 
 /// The span a thread is in, with everything an event needs of it.

@@ -40,21 +40,24 @@ impl Plan {
         self.judge(callsite).decision
     }
 
-    /// As [`Plan::decide`], with what is needed to complete it where spans and fields decide.
+    /// As [`Plan::decide`], with what is needed to complete it where spans and fields decide, or
+    /// fields are redacted.
     pub(crate) fn judge(&self, callsite: &Callsite) -> Verdict {
         let is_span = callsite.is_span();
         let static_sinks = self.static_sinks(callsite.target(), callsite.level(), is_span);
-        let decision = Decision::of(self.epoch, static_sinks, callsite.level());
-        let Some(rules) = &self.rules else {
-            return Verdict { decision, static_sinks, candidates: 0 };
+        let dynamic = self.rules.as_ref().and_then(|rules| {
+            let candidates = rules.candidates(callsite);
+            let may_change = rules.may_change(callsite.level(), static_sinks, is_span);
+            // A span is there for what it carries, even if its own fate is certain.
+            (may_change || (candidates != 0 && is_span)).then_some(candidates)
+        });
+        // The fast path does not redact.
+        let is_slow = dynamic.is_some() || (static_sinks != 0 && callsite.redacted() != 0);
+        let decision = match is_slow {
+            true => Decision::dynamic(self.epoch),
+            false => Decision::of(self.epoch, static_sinks, callsite.level()),
         };
-        let candidates = rules.candidates(callsite);
-        let may_change = rules.may_change(callsite.level(), static_sinks, is_span);
-        // A span is there for what it carries, even if its own fate is certain.
-        if !may_change && (candidates == 0 || !is_span) {
-            return Verdict { decision, static_sinks, candidates: 0 };
-        }
-        Verdict { decision: Decision::dynamic(self.epoch), static_sinks, candidates }
+        Verdict { decision, static_sinks, candidates: dynamic.unwrap_or(0) }
     }
 
     /// Which sinks want an event without a callsite of its own; `around` is what the spans around

@@ -5,13 +5,29 @@
 //! - `service.name` and `telemetry.sdk.*` are always there (OpenTelemetry semantic conventions,
 //!   resource); `telemetry.sdk.name` is never `opentelemetry`.
 //! - Keys are unique; a resource does not change once a pipeline runs.
+//! - What exporters and `Debug` get has no secrets ([`crate::redaction`]).
 
+use crate::redaction::{self, REDACTED, Redaction};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Attributes of the service that emits the telemetry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
     attributes: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Resource {
+    /// By the process's names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |key: &str, value: &str| match redaction::is_secret(key) {
+            true => REDACTED.to_owned(),
+            false => redaction::clean(value.to_owned()),
+        };
+        let attributes = self.attributes().map(|(key, value)| (key, shown(key, value)));
+        f.write_str("Resource ")?;
+        f.debug_map().entries(attributes).finish()
+    }
 }
 
 impl Default for Resource {
@@ -42,6 +58,19 @@ impl Resource {
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes.insert(key.into(), value.into());
+        self
+    }
+
+    /// The resource without its secrets.
+    #[must_use]
+    pub fn redacted(mut self, redaction: &Redaction) -> Self {
+        for (key, value) in &mut self.attributes {
+            if redaction.names.denies(key) {
+                REDACTED.clone_into(value);
+            } else if let Some((clean, _)) = redaction.patterns.replace(value) {
+                *value = clean;
+            }
+        }
         self
     }
 

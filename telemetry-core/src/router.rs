@@ -16,6 +16,7 @@ use crate::level::Level;
 use crate::local::{self, ScopedBuffer, mode};
 use crate::plan::{Plan, Scope};
 use crate::record::flag;
+use crate::redaction::{self, Redaction};
 use crate::rules::Rules;
 use crate::sampler;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -144,6 +145,20 @@ impl Drop for Reservation {
     }
 }
 
+/// Makes this what the process takes for secrets, at all callsites; the caller holds the
+/// [`Reservation`], so no pipeline is attached.
+///
+/// # Errors
+///
+/// As [`redaction::set`].
+pub(crate) fn redact(redaction: &Redaction) -> Result<(), Error> {
+    // With the lock, so that no callsite registers meanwhile by the names before.
+    let _plans = plans();
+    redaction::set(redaction)?;
+    callsite::all().for_each(Callsite::redact_again);
+    Ok(())
+}
+
 /// Makes `plan` the one that decides.
 ///
 /// # Errors
@@ -264,7 +279,10 @@ pub(crate) fn interest(metadata: &'static Metadata<'static>) -> Interest {
         return Interest::never();
     }
     let callsite = register(metadata);
-    if callsite.decision().sinks() != 0 {
+    let verdict = callsite.verdict();
+    // Without rules, only redacted fields take a callsite off the fast path.
+    let is_certain = verdict.static_sinks != 0 && rules_generation() == 0;
+    if verdict.decision.sinks() != 0 || is_certain {
         return Interest::always();
     }
     let scopes = live_scopes();

@@ -9,6 +9,7 @@
 //!
 //! - Of one filter's directives, a lower bit belongs to the one that decides before the others.
 //! - Bits mean something only together with the generation of the rules they came from.
+//! - The value of a field that is redacted is looked at by no condition: it is as in the record.
 //! - A user's `Debug` is called for a field that a condition names, its text is cut at
 //!   [`TEXT_BYTES_MAX`](crate::filter::TEXT_BYTES_MAX), and its panic stays here.
 
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::export::Signals;
 use crate::filter::{DYNAMIC_MAX, Directive, FieldValue, Filter, Test, TextBuffer};
 use crate::level::Level;
+use crate::redaction;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing_core::field::{Field, Visit};
@@ -45,7 +47,8 @@ struct Carrier {
 struct FieldTest {
     carrier: u32,
     field: String,
-    test: Test,
+    /// `None`: the field is redacted, so that no value of it is looked at, and the test not met.
+    test: Option<Test>,
 }
 
 /// The directives of one filter, and the sinks that have it.
@@ -140,7 +143,8 @@ impl Rules {
                 }
                 for (field, test) in carrier.directive.field_tests() {
                     carrier.tests |= 1 << self.tests.len();
-                    let (field, test) = (field.to_owned(), test.clone());
+                    let test = (!redaction::is_secret(field)).then(|| test.clone());
+                    let field = field.to_owned();
                     self.tests.push(FieldTest { carrier: n as u32, field, test });
                 }
             }
@@ -236,15 +240,17 @@ impl Holder<'_> {
     pub(crate) fn hold(&mut self, field: &str, value: FieldValue<'_>) {
         for (n, test) in self.rules.tests.iter().enumerate() {
             if self.candidates & 1 << test.carrier != 0 && test.field == field {
-                let is_met = u128::from(test.test.accepts(value)) << n;
-                self.met = self.met & !(1 << n) | is_met;
+                let is_met = test.test.as_ref().is_some_and(|test| test.accepts(value));
+                self.met = self.met & !(1 << n) | u128::from(is_met) << n;
             }
         }
     }
 
     fn is_asked(&self, field: &str) -> bool {
-        let is_about =
-            |test: &FieldTest| self.candidates & 1 << test.carrier != 0 && test.field == field;
+        let is_about = |test: &FieldTest| {
+            let is_candidate = self.candidates & 1 << test.carrier != 0;
+            is_candidate && test.field == field && test.test.is_some()
+        };
         self.rules.tests.iter().any(is_about)
     }
 

@@ -15,6 +15,7 @@ use crate::ledger::Signal;
 use crate::level::Level;
 use crate::local;
 use crate::record::Writer;
+use crate::redaction::{REDACTED, Secret};
 use crate::{recorder, router};
 use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -112,6 +113,12 @@ fn is_echo(last_callsite: u32, record: &log::Record<'_>) -> bool {
             && record.args().as_str().is_none()
             && record.key_values().count() == 0
     })
+}
+
+impl<T> log::kv::ToValue for Secret<T> {
+    fn to_value(&self) -> LogValue<'_> {
+        LogValue::from(REDACTED)
+    }
 }
 
 fn write_origin(writer: &mut Writer<'_>, record: &log::Record<'_>) {

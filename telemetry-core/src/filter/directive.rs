@@ -2,24 +2,33 @@
 //!
 //! # Invariants
 //!
-//! - What `Display` prints is read as an equal directive.
+//! - What `Display` prints is read as an equal directive, but for the values of fields that are
+//!   redacted: they are not printed.
 //! - [`Rank`] does not depend on the record: of two directives that apply, the higher rank decides,
 //!   and the later one among equals.
 
 use super::value::{FieldValue, Test, quote};
 use crate::level::Level;
+use crate::redaction::{self, REDACTED};
 use std::fmt;
 
 /// A condition on a field: that it is there, or what it holds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Condition {
     pub(super) field: String,
     /// `None`: the field has to be among the callsite's, whatever it holds.
     pub(super) test: Option<Test>,
 }
 
+impl Condition {
+    /// Is it about the value of a field that is redacted? No value meets it then.
+    pub(super) fn is_redacted(&self) -> bool {
+        self.test.is_some() && redaction::is_secret(&self.field)
+    }
+}
+
 /// One part of a filter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Directive {
     /// Empty: any target.
     pub(super) target: String,
@@ -119,9 +128,17 @@ impl Directive {
             // The last value of a field counts, as with `Span::record`.
             let held = fields.iter().rev().find(|(name, _)| *name == condition.field);
             held.is_some_and(|(_, value)| {
-                condition.test.as_ref().is_none_or(|test| test.accepts(*value))
+                let is_met = condition.test.as_ref().is_none_or(|test| test.accepts(*value));
+                is_met && !condition.is_redacted()
             })
         })
+    }
+}
+
+impl fmt::Debug for Directive {
+    /// As it is written, without the values that are redacted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Directive").field(&format_args!("{self}")).finish()
     }
 }
 
@@ -136,8 +153,10 @@ impl fmt::Display for Directive {
             for (n, condition) in self.conditions.iter().enumerate() {
                 f.write_str(if n == 0 { "{" } else { "," })?;
                 name(f, &condition.field, is_field_character)?;
-                if let Some(test) = &condition.test {
-                    test.fmt(f)?;
+                match &condition.test {
+                    Some(_) if condition.is_redacted() => write!(f, "=\"{REDACTED}\"")?,
+                    Some(test) => test.fmt(f)?,
+                    None => {}
                 }
             }
             f.write_str(if self.conditions.is_empty() { "]" } else { "}]" })?;

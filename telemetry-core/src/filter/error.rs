@@ -1,5 +1,6 @@
 //! What is wrong with a filter, where, and what was probably meant.
 
+use super::mask::masked;
 use std::fmt;
 use std::ops::Range;
 
@@ -57,8 +58,19 @@ impl FilterError {
         text: impl Into<String>,
         suggestion: Option<String>,
     ) -> Self {
-        let shown = shown(filter, &span);
-        Self { kind, text: text.into(), suggestion, span, shown }
+        let masked = masked(filter);
+        let shown = shown(&masked, &span);
+        let clean = |text: String| match (filter.get(span.clone()), masked.get(span.clone())) {
+            (Some(said), Some(masked)) if said != masked => text.replace(said, masked),
+            _ => text,
+        };
+        Self {
+            kind,
+            text: clean(text.into()),
+            suggestion: suggestion.map(clean),
+            span: span.clone(),
+            shown,
+        }
     }
 
     /// What sort of mistake it is.

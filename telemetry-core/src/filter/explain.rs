@@ -93,7 +93,12 @@ impl Filter {
             let field = contradiction(directive)?;
             Some((directive, format!("no value of `{field}` meets all its conditions")))
         });
-        replaced.chain(contradictory).collect()
+        let redacted = self.directives.iter().filter_map(|directive| {
+            let condition = directive.conditions.iter().find(|one| one.is_redacted())?;
+            let field = &condition.field;
+            Some((directive, format!("the value of `{field}` is redacted, and not compared")))
+        });
+        replaced.chain(contradictory).chain(redacted).collect()
     }
 }
 

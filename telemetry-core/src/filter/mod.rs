@@ -8,6 +8,7 @@
 //! - The most specific directive that applies decides, the later one among equals: conditions on
 //!   values weigh most, then names of fields, then a span's name, then the length of the target.
 //! - `-` and `_` are the same in a target: crate names are written with either.
+//! - A value of a field that is redacted is compared with nothing and printed nowhere.
 //! - Empty parts and spaces are tolerated; what cannot be understood is an error, never a silence.
 //! - Directives of targets and levels are decided once per callsite. Those of spans and fields
 //!   (`crate::rules`) cost the callsites they can touch, and nothing else.
@@ -15,6 +16,7 @@
 mod directive;
 mod error;
 mod explain;
+mod mask;
 mod parse;
 mod suggest;
 #[cfg(test)]
@@ -168,7 +170,7 @@ impl FromStr for Filter {
     ///
     /// As [`Filter::parse`], whose error knows the place as well.
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::parse(text).map_err(|error| Error::unreadable("filter", text, error))
+        Self::parse(text).map_err(|error| Error::unreadable("filter", &mask::masked(text), error))
     }
 }
 

@@ -92,6 +92,7 @@ pub(crate) struct Oddities {
     pub(crate) span_updates_lost: AtomicU64,
     pub(crate) own_records: AtomicU64,
     pub(crate) log_echoes: AtomicU64,
+    pub(crate) redacted: AtomicU64,
     pub(crate) lost_closes: AtomicU64,
 }
 

@@ -5,7 +5,10 @@
 //! - Keys are in ascending order and occur once; of equal keys the last given wins.
 //! - Two sets with the same pairs are equal whatever the order they were given in.
 //! - Values keep their type: `true` and `"true"` are different series.
+//! - The value of a key that names a secret is `[redacted]` from the start, and no text holds the
+//!   user information of a URL ([`crate::redaction`]).
 
+use crate::redaction::{self, REDACTED, Secret};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -124,12 +127,31 @@ impl From<bool> for Value {
     }
 }
 
+impl<T> From<Secret<T>> for Value {
+    fn from(_: Secret<T>) -> Self {
+        Self::Str(Cow::Borrowed(REDACTED))
+    }
+}
+
 type Pair = (Cow<'static, str>, Value);
+
+/// The pair without its secrets.
+fn pair(key: Cow<'static, str>, value: Value) -> Pair {
+    if redaction::is_secret(&key) {
+        return (key, Value::Str(Cow::Borrowed(REDACTED)));
+    }
+    let clean = match &value {
+        Value::Str(text) => redaction::without_user_information(text),
+        _ => None,
+    };
+    (key, clean.map_or(value, Value::from))
+}
 
 /// Names one series of a metric: a set of attributes.
 ///
 /// Cloning copies a pointer. Metric attributes are exempt from attribute limits; the number of
-/// *sets* is what the registry bounds (OpenTelemetry metrics SDK, cardinality limits).
+/// *sets* is what the registry bounds (OpenTelemetry metrics SDK, cardinality limits). Values of
+/// keys that name secrets are `[redacted]`: see [`redaction`].
 ///
 /// ```
 /// use telemetry_core::metric::Labels;
@@ -151,8 +173,26 @@ impl Labels {
     /// Returns the set with `key` set to `value`, replacing an earlier value of `key`.
     #[must_use]
     pub fn with(self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        let pair = (key.into(), value.into());
-        self.pairs().iter().cloned().chain([pair]).collect()
+        let pair = pair(key.into(), value.into());
+        Self::of(self.pairs().iter().cloned().chain([pair]).collect())
+    }
+
+    /// The set by the names that hold now; `None` = it is the same.
+    pub(crate) fn redacted_again(&self) -> Option<Self> {
+        let is_new = |(key, value): &Pair| {
+            let is_redacted = matches!(value, Value::Str(text) if text == REDACTED);
+            !is_redacted && redaction::is_secret(key)
+        };
+        self.pairs().iter().any(is_new).then(|| self.pairs().iter().cloned().collect())
+    }
+
+    fn of(mut pairs: Vec<Pair>) -> Self {
+        // Reversed first, so that the stable sort leaves the last given of equal keys in front,
+        // where `dedup` keeps it.
+        pairs.reverse();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs.dedup_by(|a, b| a.0 == b.0);
+        if pairs.is_empty() { Self::new() } else { Self(Some(pairs.into())) }
     }
 
     /// Returns the number of attributes.
@@ -189,13 +229,7 @@ impl fmt::Debug for Labels {
 
 impl<K: Into<Cow<'static, str>>, V: Into<Value>> FromIterator<(K, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut pairs: Vec<Pair> = pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-        // Reversed first, so that the stable sort leaves the last given of equal keys in front,
-        // where `dedup` keeps it.
-        pairs.reverse();
-        pairs.sort_by(|a, b| a.0.cmp(&b.0));
-        pairs.dedup_by(|a, b| a.0 == b.0);
-        if pairs.is_empty() { Self::new() } else { Self(Some(pairs.into())) }
+        Self::of(pairs.into_iter().map(|(key, value)| pair(key.into(), value.into())).collect())
     }
 }
 
@@ -235,6 +269,20 @@ mod tests {
         assert_ne!(of(true.into()), of("true".into()));
         assert_ne!(of(1.into()), of(1.0.into()));
         assert_eq!(of(f64::NAN.into()), of(f64::NAN.into()));
+    }
+
+    #[test]
+    fn secrets_are_redacted_from_the_start() {
+        let text = |labels: Labels, key: &str| labels.get(key).map(ToString::to_string);
+        let labels = Labels::from([("api_key", "k"), ("url", "http://u:p@host"), ("n", "k")]);
+        assert_eq!(text(labels.clone(), "api_key").as_deref(), Some("[redacted]"));
+        assert_eq!(text(labels.clone(), "url").as_deref(), Some("http://[redacted]@host"));
+        assert_eq!(text(labels, "n").as_deref(), Some("k"));
+        let labels = Labels::new().with("token", 7).with("n", Secret::new(7));
+        assert_eq!(
+            format!("{labels:?}"),
+            r#"{"n": Str("[redacted]"), "token": Str("[redacted]")}"#
+        );
     }
 
     #[test]

@@ -287,6 +287,19 @@ impl Registry {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Redacts the labels of the series that were made under other names.
+    ///
+    /// Where that makes two sets equal, the later one is told apart by a number, so that the
+    /// handles of both go on counting.
+    pub(crate) fn redact_again(&self) {
+        let families: Vec<_> = read(&self.0.metrics).values().map(Arc::clone).collect();
+        for family in families {
+            write(&family.state).redact_again();
+        }
+        // Caches found their handles by the labels before.
+        self.0.removals.fetch_add(1, Relaxed);
+    }
+
     /// Returns a number that changes whenever a series is removed.
     pub(crate) fn removals(&self) -> u64 {
         self.0.removals.load(Relaxed)
@@ -420,6 +433,22 @@ impl State {
             self.overflow = Some(new);
         } else {
             self.series.insert(labels, new);
+        }
+    }
+
+    fn redact_again(&mut self) {
+        let changed: Vec<_> = self
+            .series
+            .keys()
+            .filter_map(|labels| Some((labels.clone(), labels.redacted_again()?)))
+            .collect();
+        for (labels, clean) in changed {
+            let Some(series) = self.series.remove(&labels) else { continue };
+            let numbered = (2..).map(|n: i64| clean.clone().with("redacted", n));
+            let mut free = std::iter::once(clean.clone()).chain(numbered);
+            if let Some(free) = free.find(|labels| !self.series.contains_key(labels)) {
+                self.series.insert(free, series);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use crate::ledger::SinkLedger;
 use crate::level::Level;
 use crate::metric::{self, Registry};
 use crate::plan::{Plan, Scope};
+use crate::redaction::Redaction;
 use crate::resource::Resource;
 use crate::router::{self, Reservation};
 use crate::runner::{OnFull, Sink};
@@ -128,6 +129,7 @@ pub struct Builder {
     waits: Waits,
     sampler: Option<Arc<dyn Sampler>>,
     registry: Registry,
+    redaction: Redaction,
     tracing: bool,
     log: bool,
 }
@@ -147,6 +149,7 @@ impl Default for Builder {
             waits: Waits::default(),
             sampler: None,
             registry: metric::global().clone(),
+            redaction: Redaction::default(),
             tracing: true,
             log: true,
         }
@@ -194,6 +197,16 @@ impl Builder {
     #[must_use]
     pub fn registry(mut self, registry: Registry) -> Self {
         self.registry = registry;
+        self
+    }
+
+    /// What is taken for a secret, and replaced by `[redacted]`; see [`Redaction`].
+    ///
+    /// Its names hold for the process while the pipeline is attached, and after it until the next
+    /// one; a scoped pipeline takes those that hold.
+    #[must_use]
+    pub fn redaction(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
         self
     }
 
@@ -246,6 +259,8 @@ impl Builder {
             router::install()?;
         }
         let reservation = Reservation::take()?;
+        router::redact(&self.redaction)?;
+        self.registry.redact_again();
         let log = self.log;
         let sampler = self.sampler.clone();
         let intake = Arc::clone(Intake::global());
@@ -288,7 +303,7 @@ impl Builder {
         let plan = Arc::new(Plan::new(epoch, filters.collect())?);
         intake.configure(self.buffer_bytes, self.waits);
         intake.set_ledger(&ledger);
-        let context = Context { resource: Arc::new(self.resource) };
+        let context = Context { resource: Arc::new(self.resource.redacted(&self.redaction)) };
         let metric_intervals: Vec<_> =
             self.sinks.iter().map(SinkBuilder::reading_interval).collect();
         let (sinks, exporters): (Vec<_>, Vec<_>) = self
@@ -329,6 +344,7 @@ impl Builder {
             registry,
             metric_intervals,
             takes_diagnostics: reservation.is_some(),
+            patterns: Arc::new(self.redaction.patterns),
         };
         let worker = worker::spawn(Worker::new(parts), reservation)
             .map_err(|error| Error::resource("the worker's thread cannot be started", error))?;

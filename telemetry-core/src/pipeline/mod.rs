@@ -58,6 +58,7 @@ impl Shared {
             span_updates_lost: oddities.span_updates_lost.load(Ordering::Relaxed),
             own_records: oddities.own_records.load(Ordering::Relaxed),
             log_echoes: oddities.log_echoes.load(Ordering::Relaxed),
+            redacted: oddities.redacted.load(Ordering::Relaxed),
             timed_out,
         }
     }

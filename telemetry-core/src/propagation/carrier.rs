@@ -6,6 +6,7 @@
 //! - Writing a name replaces its values.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::process::Command;
 
 /// What headers are read from.
@@ -71,8 +72,16 @@ fn pairs<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
 /// The environment that this process was started with, as far as propagation is concerned:
 /// `TRACEPARENT`, `TRACESTATE`, `BAGGAGE` (OpenTelemetry, "Environment Variables as Context
 /// Propagation Carriers"). An empty variable is an unset one.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(Vec<(&'static str, String)>);
+
+impl fmt::Debug for Environment {
+    /// Names only: baggage is what a caller says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")?;
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Environment {
     /// Reads the process's variables.

@@ -11,6 +11,7 @@ use super::baggage::Baggage;
 use crate::diagnostics;
 use crate::level::Level;
 use crate::metric::Labels;
+use crate::redaction;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -38,6 +39,8 @@ pub(crate) struct Frame {
     pub(crate) baggage: Baggage,
     /// What records get: the values, and before them the baggage that may be shown.
     pub(crate) fields: Labels,
+    /// The list of names that the fields were looked at with.
+    pub(crate) list: usize,
 }
 
 impl Frame {
@@ -62,7 +65,7 @@ impl Frame {
             }
             fields = fields.with(key.to_owned(), value.clone());
         }
-        Self { values, baggage, fields }
+        Self { values, baggage, fields, list: redaction::list() }
     }
 
     /// The frame with further values, which replace those of the same key.

@@ -39,15 +39,18 @@
 //! - A value is cut at [`VALUE_BYTES_MAX`], a record at [`RECORD_BYTES_MAX`], on a character
 //!   boundary; what was cut is marked on the field and on the record.
 
+mod encode;
 mod read;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use encode::Encode;
 pub use read::{ErrorChain, Field, Fields, Origin, Value};
 pub(crate) use read::{RawField, RawFields, RawKey, RawRecord};
 pub(crate) use write::Room;
-pub use write::{Encode, Writer};
+pub use write::Writer;
 
 /// The longest text or bytes value that is kept whole, in bytes.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;

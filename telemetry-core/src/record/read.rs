@@ -213,6 +213,17 @@ impl fmt::Display for Value<'_> {
     }
 }
 
+impl Value<'_> {
+    /// How many bytes a text takes in a record, its length included; 0 for other values.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        match self {
+            Self::Str(text) | Self::Formatted(text) => 4 + text.len(),
+            Self::Error(chain) => 4 + chain.bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// The texts of an error and its sources, outermost first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorChain<'a> {

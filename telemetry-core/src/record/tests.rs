@@ -1,5 +1,7 @@
 //! Round trips of records through writer and reader.
 
+mod redaction;
+
 use super::*;
 use crate::record::read::{RawKey, RawRecord};
 use proptest::prelude::*;

@@ -6,14 +6,17 @@
 //!   reads or writes until the record is committed.
 //! - `end - start` is a multiple of 8, so padding always fits.
 //! - After a refusal nothing more is written; the owner drops the record and counts it.
+//! - A field that is to be redacted is not looked at: no `Debug` of its value is called.
 
 use super::{
-    ERROR_SOURCES_MAX, HEADER_BYTES, Header, INLINE_KEY, KEY_BYTES_MAX, RECORD_BYTES_MAX,
+    ERROR_SOURCES_MAX, Encode, HEADER_BYTES, Header, INLINE_KEY, KEY_BYTES_MAX, RECORD_BYTES_MAX,
     RawFields, VALUE_BYTES_MAX, VERSION, field_flag, flag, value_type,
 };
 use crate::error::discard_panic;
+use crate::redaction::{self, REDACTED};
 use std::error::Error;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Where a writer gets more room from when a record outgrows what it was given.
@@ -33,7 +36,29 @@ pub struct Writer<'a> {
     /// Where more room comes from; `None` = this is all there is.
     room: Option<&'a dyn Room>,
     flags: u8,
-    refused: bool,
+    state: State,
+    /// Where the memory ends, and which fields are redacted; of [`State::Redacts`] only.
+    redaction: MaybeUninit<Redaction>,
+}
+
+/// What a writer does with the next field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum State {
+    Takes,
+    /// The record is dropped.
+    Refused,
+    /// `end` is where the last reservation ends: each field comes by the slow path, and its key
+    /// is looked at there. A writer that redacts nothing pays nothing for it.
+    Redacts,
+}
+
+/// What a writer that redacts needs to know; a writer that does not leaves it uninitialised.
+#[derive(Debug, Clone, Copy)]
+struct Redaction {
+    end: *mut u8,
+    /// The fields, as of `Callsite::redacted`.
+    mask: u64,
 }
 
 impl fmt::Debug for Writer<'_> {
@@ -105,7 +130,8 @@ impl<'a> Writer<'a> {
                 end: start.add(length),
                 room,
                 flags: header.flags,
-                refused: false,
+                state: State::Takes,
+                redaction: MaybeUninit::uninit(),
             }
         }
     }
@@ -114,7 +140,7 @@ impl<'a> Writer<'a> {
     /// refused and has to be dropped.
     #[inline(always)]
     pub(crate) fn finish(self) -> Option<(*mut u8, usize)> {
-        if self.refused {
+        if self.state == State::Refused {
             return None;
         }
         let used = self.used();
@@ -142,7 +168,21 @@ impl<'a> Writer<'a> {
         // SAFETY: the header is within the record.
         unsafe { self.start.add(12).cast::<u32>().write(sinks) };
         if sinks == 0 {
-            self.refused = true;
+            self.refuse();
+        }
+    }
+
+    /// Takes nothing more.
+    fn refuse(&mut self) {
+        self.state = State::Refused;
+        self.end = self.pos;
+    }
+
+    /// Redacts the fields that follow, of these indices.
+    pub(crate) fn redact(&mut self, mask: u64) {
+        if self.state == State::Takes {
+            self.redaction = MaybeUninit::new(Redaction { end: self.end, mask });
+            self.state = State::Redacts;
             self.end = self.pos;
         }
     }
@@ -163,11 +203,41 @@ impl<'a> Writer<'a> {
         self.left() >= wanted || self.reserve_slow(wanted)
     }
 
+    /// As `reserve`, at the start of a field; `false` also where `[redacted]` was written instead.
+    #[inline(always)]
+    fn reserve_field(&mut self, key: u16, wanted: usize) -> bool {
+        self.left() >= wanted || self.reserve_field_slow(key, wanted)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reserve_field_slow(&mut self, key: u16, wanted: usize) -> bool {
+        !self.has_redacted(key) && self.reserve_slow(wanted)
+    }
+
+    /// Writes `[redacted]` for a field that is to be redacted.
+    fn has_redacted(&mut self, key: u16) -> bool {
+        if self.state != State::Redacts || key == INLINE_KEY {
+            return false;
+        }
+        // SAFETY: the state says that `redact` has set it.
+        let mask = unsafe { self.redaction.assume_init() }.mask;
+        let is_redacted = redaction::is_in_mask(mask, key);
+        if is_redacted && self.reserve_slow(8 + REDACTED.len()) {
+            self.put_tag(key, value_type::STR, 0);
+            self.put(&(REDACTED.len() as u32).to_ne_bytes());
+            self.put(REDACTED.as_bytes());
+        }
+        is_redacted
+    }
+
     #[cold]
     #[inline(never)]
     fn reserve_slow(&mut self, wanted: usize) -> bool {
-        if self.refused {
-            return false;
+        match self.state {
+            State::Takes => {}
+            State::Refused => return false,
+            State::Redacts => return self.reserve_exactly(wanted),
         }
         let used = self.used();
         if used + wanted > RECORD_BYTES_MAX
@@ -188,10 +258,34 @@ impl<'a> Writer<'a> {
                 true
             }
             None => {
-                self.refused = true;
-                self.end = self.pos;
+                self.refuse();
                 false
             }
+        }
+    }
+
+    /// Makes room for no more than `wanted` bytes, so that the next field asks again.
+    fn reserve_exactly(&mut self, wanted: usize) -> bool {
+        // SAFETY: the state says that `redact` has set it.
+        let redaction = unsafe { self.redaction.assume_init() };
+        self.end = redaction.end;
+        self.state = State::Takes;
+        let has_room = self.reserve(wanted);
+        if self.state == State::Refused {
+            return false;
+        }
+        self.redact(redaction.mask);
+        if has_room {
+            // SAFETY: `reserve` has found so much room behind `pos`.
+            self.end = unsafe { self.pos.add(wanted) };
+        }
+        has_room
+    }
+
+    /// Gives back what a field has reserved and not used; of no concern without redaction.
+    fn end_reservation(&mut self) {
+        if self.state != State::Takes {
+            self.end = self.pos;
         }
     }
 
@@ -248,7 +342,7 @@ impl<'a> Writer<'a> {
 
     #[inline(always)]
     fn fixed<const N: usize>(&mut self, key: u16, value_type: u8, value: [u8; N]) {
-        if self.reserve(4 + N) {
+        if self.reserve_field(key, 4 + N) {
             self.put_tag(key, value_type, 0);
             self.put(&value);
         }
@@ -287,7 +381,7 @@ impl<'a> Writer<'a> {
     /// Writes a boolean.
     #[inline(always)]
     pub fn bool(&mut self, key: u16, value: bool) {
-        if self.reserve(4) {
+        if self.reserve_field(key, 4) {
             self.put_tag(key, value_type::BOOL, if value { field_flag::TRUE } else { 0 });
         }
     }
@@ -306,7 +400,7 @@ impl<'a> Writer<'a> {
 
     /// Writes bytes, cut at [`VALUE_BYTES_MAX`].
     pub fn bytes(&mut self, key: u16, value: &[u8]) {
-        let Some(kept) = self.reserve_value(value.len()) else { return };
+        let Some(kept) = self.reserve_value(key, value.len()) else { return };
         let cut = if kept < value.len() { field_flag::CUT } else { 0 };
         self.put_tag(key, value_type::BYTES, cut);
         self.put(&(kept as u32).to_ne_bytes());
@@ -316,16 +410,21 @@ impl<'a> Writer<'a> {
     #[cold]
     #[inline(never)]
     fn cut_text(&mut self, key: u16, value_type: u8, value: &str) {
-        let Some(room) = self.reserve_value(value.len()) else { return };
+        let Some(room) = self.reserve_value(key, value.len()) else { return };
         let kept = floor(value, room);
         let cut = if kept.len() < value.len() { field_flag::CUT } else { 0 };
         self.put_tag(key, value_type, cut);
         self.put(&(kept.len() as u32).to_ne_bytes());
         self.put(kept.as_bytes());
+        self.end_reservation();
     }
 
-    /// Reserves tag, length and as many bytes of a value as the limits allow.
-    fn reserve_value(&mut self, length: usize) -> Option<usize> {
+    /// Reserves tag, length and as many bytes of a value as the limits allow; `None` = none, or
+    /// `[redacted]` was written instead.
+    fn reserve_value(&mut self, key: u16, length: usize) -> Option<usize> {
+        if self.has_redacted(key) {
+            return None;
+        }
         let wanted = length.min(VALUE_BYTES_MAX);
         if wanted < length {
             self.flags |= flag::CUT;
@@ -346,7 +445,7 @@ impl<'a> Writer<'a> {
     /// Formats arguments in place, as [`Writer::formatted`] does.
     #[inline]
     pub fn format_args(&mut self, key: u16, value: fmt::Arguments<'_>) {
-        if !self.reserve(8) {
+        if !self.reserve_field(key, 8) {
             return;
         }
         let tag_at = self.used();
@@ -373,15 +472,13 @@ impl<'a> Writer<'a> {
         debug_assert!(used <= self.used());
         // SAFETY: `used` is a position that this record has already passed.
         self.pos = unsafe { self.start.add(used) };
-        if self.refused {
-            self.end = self.pos;
-        }
+        self.end_reservation();
     }
 
     /// Fills in the length of the value that began at `value_at`, and its cut mark.
     #[inline]
     fn close_value(&mut self, tag_at: usize, value_at: usize, cut: bool) {
-        if self.refused {
+        if self.state == State::Refused {
             return;
         }
         let length = (self.used() - value_at) as u32;
@@ -399,7 +496,7 @@ impl<'a> Writer<'a> {
 
     /// Writes an error with its chain of sources, at most [`ERROR_SOURCES_MAX`] of them.
     pub fn error(&mut self, key: u16, error: &(dyn Error + 'static)) {
-        if !self.reserve(8) {
+        if !self.reserve_field(key, 8) {
             return;
         }
         let tag_at = self.used();
@@ -442,7 +539,7 @@ impl<'a> Writer<'a> {
                 self.put(text);
             }
         }
-        if !self.refused {
+        if self.state != State::Refused {
             let length = (self.used() - text_at) as u32;
             // SAFETY: the four bytes of this text's length were written at `length_at`.
             unsafe { self.start.add(length_at).cast::<u32>().write_unaligned(length) };
@@ -450,8 +547,16 @@ impl<'a> Writer<'a> {
         cut
     }
 
-    /// Writes a value under a key that is not among the callsite's names.
+    /// Writes a value under a key that is not among the callsite's names; `[redacted]` where the
+    /// key says that it is a secret ([`redaction`](crate::redaction)).
     pub fn inline(&mut self, key: &str, value: &dyn Encode) {
+        let key = floor(key, KEY_BYTES_MAX);
+        let is_secret = redaction::names().denies(key);
+        self.inline_as_is(key, if is_secret { &REDACTED } else { value });
+    }
+
+    /// As [`inline`](Self::inline), of a key that was looked at before.
+    pub(crate) fn inline_as_is(&mut self, key: &str, value: &dyn Encode) {
         let key = floor(key, KEY_BYTES_MAX);
         // The tag precedes the key and the key precedes the value, so the value is written first,
         // with its tag, and its bytes are then moved behind the key.
@@ -479,6 +584,7 @@ impl<'a> Writer<'a> {
             std::ptr::copy_nonoverlapping(key.as_ptr(), at.add(2), key.len());
             self.pos = self.pos.add(shift);
         }
+        self.end_reservation();
     }
 
     /// Writes the payload's leading span id (the parent of a span that starts).
@@ -523,7 +629,7 @@ impl<'a> Writer<'a> {
 }
 
 /// The longest part of `text` that has at most `bytes` bytes and ends with a whole character.
-fn floor(text: &str, bytes: usize) -> &str {
+pub(super) fn floor(text: &str, bytes: usize) -> &str {
     if bytes >= text.len() {
         return text;
     }
@@ -561,6 +667,7 @@ impl Text<'_, '_> {
         let room = if self.writer.reserve(wanted) { wanted } else { self.writer.left() };
         let kept = floor(text, room.min(wanted));
         self.writer.put(kept.as_bytes());
+        self.writer.end_reservation();
         self.left -= kept.len();
         if kept.len() == text.len() {
             return Ok(());
@@ -569,92 +676,5 @@ impl Text<'_, '_> {
         self.left = 0;
         // The formatter stops here: a value of a megabyte costs no more than what is kept of it.
         Err(fmt::Error)
-    }
-}
-
-/// A value that can stand in a record.
-///
-/// Implemented for integers, floats, booleans, texts, bytes and `Option`s of them; wrap others
-/// with [`Writer::formatted`] through the `?` and `%` sigils of the macros.
-pub trait Encode {
-    /// Writes the value under `key`.
-    fn encode(&self, key: u16, writer: &mut Writer<'_>);
-}
-
-macro_rules! encode_as {
-    ($($type:ty => $method:ident as $wide:ty),* $(,)?) => {$(
-        impl Encode for $type {
-            #[inline(always)]
-            fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-                writer.$method(key, *self as $wide);
-            }
-        }
-    )*};
-}
-
-encode_as!(
-    i8 => i64 as i64, i16 => i64 as i64, i32 => i64 as i64, i64 => i64 as i64, isize => i64 as i64,
-    u8 => u64 as u64, u16 => u64 as u64, u32 => u64 as u64, u64 => u64 as u64, usize => u64 as u64,
-    f32 => f64 as f64, f64 => f64 as f64, i128 => i128 as i128, u128 => u128 as u128,
-);
-
-impl Encode for bool {
-    #[inline(always)]
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        writer.bool(key, *self);
-    }
-}
-
-impl Encode for str {
-    #[inline(always)]
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        writer.str(key, self);
-    }
-}
-
-impl Encode for String {
-    #[inline]
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        writer.str(key, self);
-    }
-}
-
-impl Encode for [u8] {
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        writer.bytes(key, self);
-    }
-}
-
-impl Encode for fmt::Arguments<'_> {
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        writer.format_args(key, *self);
-    }
-}
-
-impl Encode for dyn Error + 'static {
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        writer.error(key, self);
-    }
-}
-
-impl<T: Encode + ?Sized> Encode for &T {
-    #[inline(always)]
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        (**self).encode(key, writer);
-    }
-}
-
-impl<T: Encode> Encode for Option<T> {
-    #[inline]
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        if let Some(value) = self {
-            value.encode(key, writer);
-        }
-    }
-}
-
-impl Encode for std::time::Duration {
-    fn encode(&self, key: u16, writer: &mut Writer<'_>) {
-        writer.f64(key, self.as_secs_f64());
     }
 }

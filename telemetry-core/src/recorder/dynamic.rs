@@ -1,7 +1,8 @@
-//! Records that spans and fields decide about.
+//! Records that spans and fields decide about, and those with fields that are redacted.
 //!
-//! Everything here stands behind a branch that a callsite no directive of spans or fields can
-//! touch never takes: its decision has sinks, or is not `dynamic`.
+//! Everything here stands behind a branch that a callsite without redacted fields, which no
+//! directive of spans or fields can touch, never takes: its decision has sinks, or is not
+//! `dynamic`.
 //!
 //! # Invariants
 //!
@@ -47,6 +48,17 @@ fn with_rules<R>(
     }
     let rules = local.rules.try_borrow().ok()?;
     Some(f(rules.as_ref()?, callsite.verdict()))
+}
+
+/// What targets and levels say, where there are no rules: fields of the callsite are redacted.
+fn without_rules(local: &Local, callsite: &Callsite) -> Decision {
+    let verdict = match local.scope.try_borrow().as_deref() {
+        Ok(Some(scoped)) if local.mode.get() & mode::SCOPED != 0 => {
+            scoped.scope.plan.judge(callsite)
+        }
+        _ => callsite.verdict(),
+    };
+    Decision::of(verdict.decision.epoch(), verdict.static_sinks, callsite.level())
 }
 
 /// The directives that a span and the spans around it carry.
@@ -107,7 +119,7 @@ fn is_wanted_here(local: &Local, callsite: &Callsite) -> bool {
         let (level, is_span) = (callsite.level(), callsite.is_span());
         rules.decide(level, verdict.static_sinks, around, 0, is_span) != 0
     })
-    .unwrap_or(false)
+    .unwrap_or_else(|| without_rules(local, callsite).sinks() != 0)
 }
 
 /// Records an event of `tracing`, if it is wanted.
@@ -125,9 +137,11 @@ pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_
         let sinks = rules.decide(level, verdict.static_sinks, around, own.directives, false);
         Decision::of(verdict.decision.epoch(), sinks, level)
     });
-    if let Some(decision) = decided.filter(|decision| decision.sinks() != 0) {
+    let decision = decided.unwrap_or_else(|| without_rules(local, callsite));
+    if decision.sinks() != 0 {
         local.last_callsite.set(callsite.id());
-        emit_event(local, callsite, decision, current, |_| {}, |writer| event.record(writer));
+        let lead = |writer: &mut Writer<'_>| writer.redact(callsite.redacted());
+        emit_event(local, callsite, decision, current, lead, |writer| event.record(writer));
     }
 }
 
@@ -141,7 +155,7 @@ pub(crate) fn own_event(local: &Local, callsite: &Callsite, decision: Decision) 
     if !decision.is_dynamic() {
         return Decision::NOBODY;
     }
-    with_rules(local, callsite, |rules, verdict| {
+    let decided = with_rules(local, callsite, |rules, verdict| {
         if verdict.candidates != 0 {
             local.mode.set(local.mode.get() | mode::LATE);
             return verdict.decision;
@@ -150,8 +164,12 @@ pub(crate) fn own_event(local: &Local, callsite: &Callsite, decision: Decision) 
         let level = callsite.level();
         let sinks = rules.decide(level, verdict.static_sinks, around, 0, false);
         Decision::of(verdict.decision.epoch(), sinks, level)
-    })
-    .unwrap_or(Decision::NOBODY)
+    });
+    let decided = decided.unwrap_or_else(|| without_rules(local, callsite));
+    if callsite.redacted() != 0 && !decided.is_nobody() {
+        local.mode.set(local.mode.get() | mode::REDACTS);
+    }
+    decided
 }
 
 /// Writes a record, and takes it back if its fields say that nobody wants it.
@@ -228,6 +246,8 @@ impl NewSpan {
 }
 
 /// Decides about a new span; `None` = it is not even there.
+///
+/// A span that rules could have touched is there whoever wants it.
 #[inline(never)]
 pub(super) fn new_span(
     local: &Local,
@@ -244,6 +264,8 @@ pub(super) fn new_span(
         let decision = Decision::of(verdict.decision.epoch(), sinks, level);
         NewSpan { decision, carried, rules: rules.generation }
     })
+    .or_else(|| Some(NewSpan::plain(without_rules(local, callsite))))
+    .filter(|span| span.rules != 0 || span.decision.sinks() != 0)
 }
 
 /// Looks again at what a span carries: fields were recorded.

@@ -3,6 +3,7 @@
 use crate::local::Local;
 use crate::metric::Value;
 use crate::record::{Encode, Kind, Writer};
+use crate::redaction;
 
 /// Writes the scope's key-values, before the record's own fields: exporters that keep one field of
 /// a name keep the last.
@@ -13,8 +14,12 @@ pub(super) fn write(local: &Local, kind: Kind, writer: &mut Writer<'_>) {
         return;
     }
     if let Some(frame) = local.frames.top() {
+        let is_known = frame.list == redaction::list();
         for (key, value) in frame.fields.iter() {
-            writer.inline(key, value);
+            match is_known {
+                true => writer.inline_as_is(key, value),
+                false => writer.inline(key, value),
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ mod subscriber;
 
 pub(crate) use span::{close, enter, enter_parent, exit, leave_parent, link, retain};
 
-use crate::callsite::{Callsite, Decision};
+use crate::callsite::{self, Callsite, Decision};
 use crate::clock;
 use crate::intake::Intake;
 use crate::ledger::{Cause, Signal};
@@ -225,9 +225,20 @@ fn emit_unusual(
     lead: impl FnOnce(&mut Writer<'_>),
     write: impl FnOnce(&mut Writer<'_>),
 ) -> Result<(), Cause> {
-    let before = local.mode.get();
-    if before & mode::LATE != 0 {
-        local.mode.set(before & !mode::LATE);
+    let of_this_record = local.mode.get() & (mode::LATE | mode::REDACTS);
+    let before = local.mode.get() & !of_this_record;
+    local.mode.set(before);
+    let redacted = match of_this_record & mode::REDACTS {
+        0 => 0,
+        _ => callsite::by_id(header.callsite).map_or(0, Callsite::redacted),
+    };
+    let write = |writer: &mut Writer<'_>| {
+        if redacted != 0 {
+            writer.redact(redacted);
+        }
+        write(writer);
+    };
+    if of_this_record & mode::LATE != 0 {
         let mut parts = Some((lead, write));
         dynamic::emit_late(local, header, &mut |writer| {
             if let Some((lead, write)) = parts.take() {

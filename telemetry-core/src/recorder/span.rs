@@ -68,10 +68,11 @@ fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) 
         return new_span_dynamic(local, callsite, attributes, decision);
     }
     let parent = parent(local, attributes);
-    open_span(local, callsite, attributes, parent, NewSpan::plain(decision))
+    open_span(local, callsite, (attributes, 0), parent, NewSpan::plain(decision))
 }
 
-/// A span that spans and fields decide about: nobody may want it but for what it carries.
+/// A span that spans and fields decide about, so that nobody may want it but for what it carries;
+/// or one with redacted fields.
 #[cold]
 #[inline(never)]
 fn new_span_dynamic(
@@ -85,16 +86,17 @@ fn new_span_dynamic(
     }
     let parent = parent(local, attributes);
     match dynamic::new_span(local, callsite, attributes, parent) {
-        Some(span) => open_span(local, callsite, attributes, parent, span),
+        Some(span) => open_span(local, callsite, (attributes, callsite.redacted()), parent, span),
         None => slots::DISABLED,
     }
 }
 
+/// `attributes` come with the mask of those that are redacted.
 #[inline(always)]
 fn open_span(
     local: &Local,
     callsite: &Callsite,
-    attributes: &Attributes<'_>,
+    (attributes, redacted): (&Attributes<'_>, u64),
     parent: Current,
     span: NewSpan,
 ) -> u64 {
@@ -139,7 +141,12 @@ fn open_span(
     }
     let header = header(Kind::SpanStart, &facts, clock::ticks());
     // A start that finds no room is found out at the close, as `start_lost`.
-    let lead = |writer: &mut Writer<'_>| writer.leading_u64(parent.span_id);
+    let lead = |writer: &mut Writer<'_>| {
+        writer.leading_u64(parent.span_id);
+        if redacted != 0 {
+            writer.redact(redacted);
+        }
+    };
     let _ = emit(local, &header, lead, |writer| attributes.record(writer));
     handle
 }
@@ -242,7 +249,14 @@ pub(crate) fn record(handle: u64, values: &Record<'_>) {
             dynamic::record(local, handle, facts, values);
         }
     };
-    update(handle, Kind::SpanRecord, look_again, |writer| values.record(writer));
+    let write = |facts: &SpanFacts, writer: &mut Writer<'_>| {
+        let callsite = crate::callsite::by_id(facts.callsite);
+        if let Some(redacted) = callsite.map(Callsite::redacted).filter(|mask| *mask != 0) {
+            writer.redact(redacted);
+        }
+        values.record(writer);
+    };
+    update(handle, Kind::SpanRecord, look_again, write);
 }
 
 /// Links a span to another one that it follows from.
@@ -256,7 +270,7 @@ pub(crate) fn follows_from(handle: u64, other: u64) {
 
 /// Links a span to another one, of this process or not.
 pub(crate) fn link(handle: u64, trace_high: u64, trace_low: u64, span_id: u64) {
-    let write = |writer: &mut Writer<'_>| {
+    let write = |_: &SpanFacts, writer: &mut Writer<'_>| {
         writer.leading_u64(trace_high);
         writer.leading_u64(trace_low);
         writer.leading_u64(span_id);
@@ -268,7 +282,7 @@ fn update(
     handle: u64,
     kind: Kind,
     before: impl FnOnce(&Local, &SpanFacts),
-    write: impl FnOnce(&mut Writer<'_>),
+    write: impl FnOnce(&SpanFacts, &mut Writer<'_>),
 ) {
     local::with(|local| {
         let Some(facts) = slots::read(handle) else { return stale(local, handle) };
@@ -277,7 +291,7 @@ fn update(
             return;
         }
         let header = header(kind, &facts, clock::ticks());
-        if emit(local, &header, |_| {}, write).is_err() {
+        if emit(local, &header, |_| {}, |writer| write(&facts, writer)).is_err() {
             with_intake(local, |intake| {
                 intake.oddities.span_updates_lost.fetch_add(1, Ordering::Relaxed);
             });

@@ -8,6 +8,8 @@
 //!   round reads it, or it was lost.
 //! - A record that is not delivered is counted here: `start_lost`, `shutdown_timeout`.
 
+use super::Parts;
+use super::redact::Redactor;
 use super::spans::Spans;
 use crate::batch::{Builder, NO_SPAN};
 use crate::chunk::{Consumer, Shared};
@@ -56,6 +58,7 @@ pub(super) struct Drain {
     buffers: Vec<Buffer>,
     version: u64,
     pub(super) spans: Spans,
+    pub(super) redactor: Redactor,
     lost: HashSet<u64>,
     lost_closes: u64,
     swept: Option<Swept>,
@@ -80,10 +83,12 @@ impl Targets {
 }
 
 impl Drain {
-    pub(super) fn new(intake: Arc<Intake>, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(parts: &Parts) -> Self {
+        let intake = Arc::clone(&parts.intake);
         Self {
+            redactor: Redactor::new(Arc::clone(&parts.patterns), Arc::clone(&intake)),
             intake,
-            ledger,
+            ledger: Arc::clone(&parts.ledger),
             buffers: Vec::new(),
             version: u64::MAX,
             spans: Spans::default(),
@@ -244,6 +249,8 @@ impl Drain {
         if record.flags() & flag::CUT != 0 {
             self.intake.oddities.cut.fetch_add(1, Ordering::Relaxed);
         }
+        let clean = self.redactor.without_secrets(record);
+        let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
         match record.kind() {
             Some(Kind::Event) => self.read_event(record, builder, mode),
             Some(Kind::SpanStart) => {

@@ -10,6 +10,7 @@
 mod drain;
 #[expect(unsafe_code, reason = "asks the allocator to give memory back")]
 mod memory;
+mod redact;
 mod report;
 mod spans;
 
@@ -19,6 +20,7 @@ use crate::export::Signals;
 use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::metric::Registry;
+use crate::redaction::Patterns;
 use crate::router::Reservation;
 use crate::runner::Sink;
 use drain::{Drain, Mode};
@@ -111,6 +113,8 @@ pub(crate) struct Parts {
     pub(crate) metric_intervals: Vec<Option<Duration>>,
     /// Do diagnostics become records of this pipeline? Of the attached one only.
     pub(crate) takes_diagnostics: bool,
+    /// What is taken out of texts.
+    pub(crate) patterns: Arc<Patterns>,
 }
 
 /// The worker's own state.
@@ -141,7 +145,7 @@ impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
         let now = clock::now();
         Self {
-            drain: Drain::new(Arc::clone(&parts.intake), Arc::clone(&parts.ledger)),
+            drain: Drain::new(&parts),
             anchors: Anchors::new(),
             snapshots_due: parts
                 .metric_intervals
@@ -211,7 +215,7 @@ impl Worker {
         let round = self.drain.round(&mut builder, mode);
         self.is_behind = builder.is_full();
         if self.parts.takes_diagnostics {
-            report::write_diagnostics(&mut builder, &self.parts.ledger);
+            report::write_diagnostics(&mut builder, &self.parts.ledger, &self.drain.redactor);
         }
         if !builder.is_empty() {
             let content = Arc::new(builder.finish());

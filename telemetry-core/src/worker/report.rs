@@ -7,6 +7,7 @@
 //! - Targets of filters that nobody has registered are reported once, after [`TARGETS_AFTER`].
 
 use super::Parts;
+use super::redact::Redactor;
 use crate::batch::{Builder, NO_SPAN};
 use crate::clock;
 use crate::diagnostics;
@@ -109,7 +110,7 @@ fn unknown_targets(unknown: &[(String, Vec<String>)]) -> String {
 }
 
 /// Puts what the pipeline has to say of itself into the batch, as events of target `telemetry`.
-pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger) {
+pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger, redactor: &Redactor) {
     for diagnostic in diagnostics::take_waiting() {
         let decision = router::decide_event("telemetry", diagnostic.level, |_| 0);
         let sinks = ledger.takers(decision.sinks(), Signal::Log);
@@ -132,9 +133,10 @@ pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger) {
             writer.str(0, &diagnostic.text);
             writer.inline("cause", &diagnostic.cause);
         });
-        if let Some(record) = RawRecord::first(&record) {
-            builder.push(record, NO_SPAN, sinks, Signal::Log);
-        }
+        let Some(record) = RawRecord::first(&record) else { continue };
+        let clean = redactor.without_secrets(record);
+        let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
+        builder.push(record, NO_SPAN, sinks, Signal::Log);
     }
 }
 

@@ -11,6 +11,7 @@ mod flush;
 mod formatting;
 mod limits;
 mod queue;
+mod redaction;
 mod scenario;
 mod spans;
 mod support;

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod redaction;
 mod signals;
 mod user_code;
 
@@ -127,6 +128,8 @@ fn scenario() {
         "log" => user_code::log_bridge(),
         "log_panic" => user_code::log_panic(),
         "end_and_flush" => end_and_flush(),
+        "redaction_names" => redaction::names(),
+        "redaction_memory" => redaction::memory(),
         "signal_chain" => signals::chain(),
         "signal_emits" => signals::emits(),
         "signal_forked" => signals::forked(),

@@ -1,0 +1,251 @@
+//! Secrets in texts: what patterns match, and the user information of URLs.
+//!
+//! # Invariants
+//!
+//! - The work is linear in the text for each pattern, and patterns are bounded in number and size.
+//! - A text without a match is not copied.
+
+use super::REDACTED;
+use crate::error::Error;
+use regex_lite::{Regex, RegexBuilder};
+use std::ops::Range;
+
+/// How many patterns there may be.
+pub const PATTERNS_MAX: usize = 32;
+/// The largest compiled pattern, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
+/// How deep the groups of a pattern may be nested.
+const PATTERN_DEPTH_MAX: u32 = 32;
+
+/// Patterns of secrets in texts. The one of URLs is always there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patterns(Vec<Pattern>);
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    regex: Regex,
+    /// What every match contains: most texts do not, and are not searched.
+    literal: String,
+}
+
+impl Patterns {
+    /// Adds a pattern.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, matches the empty text, is too large, or is one too many.
+    pub(crate) fn add(&mut self, pattern: &str) -> Result<(), Error> {
+        const SETTING: &str = "redact_values";
+        if self.0.len() >= PATTERNS_MAX {
+            let right = format!("one of at most {PATTERNS_MAX} patterns");
+            return Err(Error::setting(SETTING, shown(pattern), &right));
+        }
+        let regex = RegexBuilder::new(pattern)
+            .size_limit(PATTERN_BYTES_MAX)
+            .nest_limit(PATTERN_DEPTH_MAX)
+            .build()
+            .map_err(|error| {
+                let limits = format!(
+                    "(at most {PATTERN_BYTES_MAX} bytes compiled, groups {PATTERN_DEPTH_MAX} deep)"
+                );
+                let why = format!("it cannot be used: {error} {limits}");
+                Error::unreadable(SETTING, pattern, why)
+            })?;
+        if regex.is_match("") {
+            let right = "one that does not match the empty text";
+            return Err(Error::setting(SETTING, shown(pattern), right));
+        }
+        self.0.push(Pattern { regex, literal: literal(pattern) });
+        Ok(())
+    }
+
+    /// The text without its secrets, and how many there were; `None` = there are none.
+    pub(crate) fn replace(&self, text: &str) -> Option<(String, u64)> {
+        let mut found = user_information(text);
+        for pattern in self.0.iter().filter(|pattern| text.contains(&pattern.literal)) {
+            found.extend(pattern.regex.find_iter(text).map(|found| found.range()));
+        }
+        if found.is_empty() {
+            return None;
+        }
+        Some(without(text, found))
+    }
+
+    /// Could texts among these bytes hold a secret?
+    pub(crate) fn may_match(&self, bytes: &[u8]) -> bool {
+        !self.0.is_empty() || bytes.contains(&b'@')
+    }
+}
+
+fn shown(pattern: &str) -> String {
+    pattern.chars().take(100).collect()
+}
+
+/// The text with each of these ranges replaced, those that touch as one.
+fn without(text: &str, mut ranges: Vec<Range<usize>>) -> (String, u64) {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let (mut clean, mut count, mut end) = (String::with_capacity(text.len()), 0, 0);
+    for range in ranges {
+        if range.start > end || count == 0 {
+            clean.push_str(&text[end..range.start]);
+            clean.push_str(REDACTED);
+            count += 1;
+        }
+        end = end.max(range.end);
+    }
+    clean.push_str(&text[end..]);
+    (clean, count)
+}
+
+/// What every match of a pattern begins with, as far as that is easy to see: `sk-` of `\bsk-\w+`.
+fn literal(pattern: &str) -> String {
+    if pattern.contains('|') {
+        return String::new();
+    }
+    let start = pattern.trim_start_matches("\\b").trim_start_matches('^');
+    let mut literal: String =
+        start.chars().take_while(|c| !r"\.[](){}*+?|^$#".contains(*c)).collect();
+    // What stands before one of these may be missing.
+    if start[literal.len()..].starts_with(['*', '?', '{']) {
+        literal.pop();
+    }
+    literal
+}
+
+/// The user information of the URLs in a text: what stands between `://` and `@`.
+///
+/// A password may hold what it should not: where the part before the path cannot be a host with a
+/// port, the user information goes on up to the last `@` before the next space or quote.
+fn user_information(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
+    let mut base = 0;
+    for token in text.split_inclusive(is_end) {
+        // Looked for once, so that a token of many URLs takes no longer than another.
+        let last = token.rfind('@').unwrap_or(0);
+        let mut from = 0;
+        while let Some(at) = token[from..last].find("://") {
+            let start = from + at + 3;
+            let authority = token[start..].split(['/', '?', '#']).next().unwrap_or_default();
+            let length = match is_host_and_port(authority) {
+                true => authority.rfind('@').unwrap_or(0),
+                false => last - start,
+            };
+            if length > 0 {
+                found.push(base + start..base + start + length);
+            }
+            from = start + length;
+        }
+        base += token.len();
+    }
+    found
+}
+
+/// Is it `host`, `host:port` or `[address]:port`? What holds an `@` is judged by what follows it.
+fn is_host_and_port(authority: &str) -> bool {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let after_address = host.rsplit(']').next().unwrap_or_default();
+    let port = after_address.split_once(':').map_or("", |(_, port)| port);
+    port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clean(patterns: &[&str], text: &str) -> String {
+        let mut all = Patterns::default();
+        patterns.iter().for_each(|pattern| all.add(pattern).unwrap());
+        all.replace(text).map_or_else(|| text.to_owned(), |(clean, _)| clean)
+    }
+
+    #[test]
+    fn user_information_of_urls_is_replaced() {
+        let table = [
+            ("postgres://shop:hunter2@db:5432/shop", "postgres://[redacted]@db:5432/shop"),
+            ("at https://ghp_1234@github.com/a, ok", "at https://[redacted]@github.com/a, ok"),
+            ("Url { \"amqp://u:p@q\" }", "Url { \"amqp://[redacted]@q\" }"),
+            ("http://u:p@a/ and http://v:q@b/", "http://[redacted]@a/ and http://[redacted]@b/"),
+            ("redis://:p@ss@host/1", "redis://[redacted]@host/1"),
+            ("mysql://u:a/b?c#d@host/x", "mysql://[redacted]@host/x"),
+            ("http://u:p@[::1]:80/", "http://[redacted]@[::1]:80/"),
+            ("http://ünï:pä@host", "http://[redacted]@host"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(clean(&[], text), expected);
+        }
+        let same = [
+            "",
+            "@",
+            "://",
+            "http://",
+            "http://@host",
+            "a@b.org",
+            "https://host:8080/npm/@scope/x",
+            "http://host/?mail=a@b.org",
+            "see http://host and ask me@host",
+            "http://[::1]:80/@x",
+        ];
+        for text in same {
+            assert_eq!(clean(&[], text), text);
+        }
+    }
+
+    #[test]
+    fn what_patterns_match_is_replaced_once_where_they_overlap() {
+        let patterns =
+            [r"\bsk-[a-z0-9]+", r"key=\S+", r"(?i)bearer [a-z0-9.]+", "AKIA[A-Z0-9]{4,}"];
+        assert_eq!(clean(&patterns, "key=sk-abc1 and SK-x"), "[redacted] and SK-x");
+        assert_eq!(clean(&patterns, "Bearer eyJ.x, AKIAAAAA!"), "[redacted], [redacted]!");
+        assert_eq!(clean(&["ab", "ba"], "xabay"), "x[redacted]y");
+        assert_eq!(clean(&["a"], "aaab"), "[redacted]b");
+        let mut one = Patterns::default();
+        one.add("s[0-9]").unwrap();
+        assert_eq!(one.replace("s1 s2").unwrap().1, 2);
+        assert!(one.replace("nothing").is_none());
+    }
+
+    #[test]
+    fn literal_is_in_every_match() {
+        let table = [
+            (r"\bsk-\w+", "sk-"),
+            ("abc*", "ab"),
+            ("abc+", "abc"),
+            ("abc?d", "ab"),
+            ("a{0}b", ""),
+            ("abc|d", ""),
+            ("(?i)abc", ""),
+            ("^abc$", "abc"),
+            (r"\d", ""),
+            ("", ""),
+            ("größe.", "größe"),
+            ("ö*", ""),
+            ("[ab]c", ""),
+        ];
+        for (pattern, expected) in table {
+            assert_eq!(literal(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_cannot_be_used_are_refused_with_the_limit() {
+        let mut patterns = Patterns::default();
+        let nested = format!("{}a{}", "(".repeat(500), ")".repeat(500));
+        let table = [
+            ("(", "cannot be used"),
+            ("a*", "empty text"),
+            ("", "empty text"),
+            ("(?=a)", "cannot be used"),
+            (r"\w{9999}{9999}", "65536 bytes"),
+            (&nested, "32 deep"),
+        ];
+        for (pattern, why) in table {
+            let error = patterns.add(pattern).unwrap_err();
+            assert!(error.is_setting() && error.to_string().contains(why), "{error}");
+        }
+        for n in 0..PATTERNS_MAX {
+            patterns.add(&format!("secret{n}")).unwrap();
+        }
+        assert!(patterns.add("one more").unwrap_err().to_string().contains("at most 32"));
+    }
+}
