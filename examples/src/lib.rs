@@ -11,4 +11,6 @@ mod documents {
     mod exporters {}
     #[doc = include_str!("../../docs/sampling.md")]
     mod sampling {}
+    #[doc = include_str!("../../docs/redaction.md")]
+    mod redaction {}
 }

@@ -4,7 +4,8 @@
 //!
 //! - All or nothing: one pair that cannot be read discards the whole variable (OpenTelemetry,
 //!   resource SDK, "Specifying resource information via an environment variable").
-//! - An error shows the key only.
+//! - An error shows the key only, and of what has none its place: it may be the end of a value with
+//!   a comma in it.
 
 use telemetry_core::Error;
 
@@ -20,12 +21,13 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Error> {
         let right = format!("at most {PAIRS_MAX} pairs");
         return Err(Error::setting(VARIABLE, format_args!("{} pairs", pairs.len()), &right));
     }
-    pairs.into_iter().map(pair).collect()
+    pairs.into_iter().enumerate().map(|(n, text)| pair(n + 1, text)).collect()
 }
 
-fn pair(text: &str) -> Result<(String, String), Error> {
+fn pair(number: usize, text: &str) -> Result<(String, String), Error> {
     let Some((key, value)) = text.split_once('=') else {
-        return Err(Error::setting(VARIABLE, shown(text), "pairs of the form `key=value`"));
+        let place = format_args!("pair {number} ([redacted])");
+        return Err(Error::setting(VARIABLE, place, "pairs of the form `key=value`"));
     };
     let wrong = || {
         let value = format_args!("{}=…", shown(key));
@@ -87,5 +89,7 @@ mod tests {
         }
         let text = parse("token=hunter2%").unwrap_err().to_string();
         assert!(text.contains("token") && !text.contains("hunter2"), "{text}");
+        let text = parse("a=b,token=x,hunter2").unwrap_err().to_string();
+        assert!(text.contains("pair 3") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use telemetry_core::context::Propagators;
 use telemetry_core::filter::Filter;
 use telemetry_core::pipeline::{METRIC_INTERVAL, SinkBuilder};
+use telemetry_core::redaction::Redaction;
 use telemetry_core::resource::Resource;
 use telemetry_core::{Error, Level, Sampler, Waits};
 #[cfg(feature = "poller")]
@@ -79,6 +80,7 @@ pub struct Builder {
     pub(crate) sampler: Option<Arc<dyn Sampler>>,
     pub(crate) propagators: Propagators,
     pub(crate) baggage_fields: Vec<String>,
+    pub(crate) redaction: Redaction,
     #[cfg(feature = "poller")]
     pub(crate) poller: Option<Duration>,
     #[cfg(feature = "poller")]
@@ -109,6 +111,7 @@ impl Default for Builder {
             sampler: None,
             propagators: Propagators::default(),
             baggage_fields: Vec::new(),
+            redaction: Redaction::default(),
             #[cfg(feature = "poller")]
             poller: Some(Duration::from_secs(10)),
             #[cfg(feature = "poller")]
@@ -133,7 +136,7 @@ impl fmt::Debug for Builder {
     /// Leaves out endpoints and headers, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("resource", &self.resource)
+            .field("resource", &self.resource.clone().redacted(&self.redaction))
             .field("filter", &self.filter.to_string())
             .field("exporters", &self.exporters)
             .field("globals", &self.globals)
@@ -183,6 +186,48 @@ impl Builder {
     /// because callers say what is in it.
     pub fn baggage_fields<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.baggage_fields = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Redacts the values of further fields: those with one of these names at the end of a word
+    /// (`iban` also means `customer.iban` and `customerIban`), beside
+    /// [those that always are](crate::redaction::DENIED). It holds for fields of events and spans,
+    /// keys of `log` records and scopes, baggage, metric labels and resource attributes.
+    /// `TELEMETRY_REDACT` says the same.
+    ///
+    /// ```
+    /// let builder = telemetry_toolkit::builder()
+    ///     .redact_names(["iban", "session_id"])
+    ///     .keep_names(["page_token"]) // that very field, which is none of a secret
+    ///     .redact_values([r"\bsk-[A-Za-z0-9]{16,}"]);
+    /// ```
+    pub fn redact_names<N: AsRef<str>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        self.redact(names, |redaction, name| redaction.name(name))
+    }
+
+    /// Keeps fields that would be redacted by their names; each is named as a whole.
+    pub fn keep_names<N: AsRef<str>>(self, fields: impl IntoIterator<Item = N>) -> Self {
+        self.redact(fields, |redaction, field| redaction.keep(field))
+    }
+
+    /// Redacts what these regular expressions match in any text of a record: none by default, but
+    /// for the user information of URLs, which always is. The worker does it, not the call site:
+    /// at most 32 patterns, 64 KiB compiled each.
+    pub fn redact_values<P: AsRef<str>>(self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.redact(patterns, |redaction, pattern| redaction.value(pattern))
+    }
+
+    fn redact<T: AsRef<str>>(
+        mut self,
+        parts: impl IntoIterator<Item = T>,
+        add: impl Fn(Redaction, &str) -> Result<Redaction, Error>,
+    ) -> Self {
+        for part in parts {
+            match add(self.redaction.clone(), part.as_ref()) {
+                Ok(redaction) => self.redaction = redaction,
+                Err(error) => self.errors.push(error),
+            }
+        }
         self
     }
 
@@ -415,6 +460,12 @@ impl Builder {
         }
         if let Some(sampler) = settings.sampler {
             self.sampler = Some(Arc::new(sampler));
+        }
+        for name in settings.redact {
+            match self.redaction.clone().name(&name) {
+                Ok(redaction) => self.redaction = redaction,
+                Err(error) => self.warnings.push(("TELEMETRY_REDACT", error)),
+            }
         }
         self.diagnostics = settings.diagnostics.or(self.diagnostics);
         if let Some(said) = settings.exporters.spans {

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) filter: Option<Filter>,
     pub(crate) console: Option<Console>,
     pub(crate) json_file: Option<PathBuf>,
+    /// Names of fields to redact.
+    pub(crate) redact: Vec<String>,
     pub(crate) resource: Vec<(String, String)>,
     pub(crate) metric_interval: Option<Duration>,
     /// `Some(None)` = nothing goes to standard error.
@@ -113,6 +115,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
         filter: reader.parsed("RUST_LOG", |_, text| text.parse()),
         console: reader.parsed("TELEMETRY_CONSOLE", console),
         json_file: reader.text("TELEMETRY_JSON_FILE").map(PathBuf::from),
+        redact: reader.text("TELEMETRY_REDACT").map(|text| names(&text)).unwrap_or_default(),
         resource: reader
             .parsed(attributes::VARIABLE, |_, text| attributes::parse(text))
             .unwrap_or_default(),
@@ -199,6 +202,12 @@ impl Reader<'_> {
             SamplerParents::Believed => sampler.parent_based(),
         })
     }
+}
+
+/// What is no name is found when it is used.
+fn names(text: &str) -> Vec<String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 /// Only `true` is true; what is neither `true` nor `false` is a warning.

@@ -39,6 +39,7 @@
 //! | `RUST_LOG` | filter: `info,app::db=debug,hyper=off,[request{tenant=42}]=trace`; see `docs/filtering.md` |
 //! | `TELEMETRY_CONSOLE` | `auto`, `off`, `pretty`, `compact`, `json` or `logfmt`, with `@stdout` or `@stderr` behind it if it is to go there; else JSON and logfmt go to standard output, the others to standard error |
 //! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
+//! | `TELEMETRY_REDACT` | names of fields to redact, beside those that always are: `iban,session_id` |
 //! | `TELEMETRY_STRICT` | `1` makes a variable that cannot be used an error instead of a warning |
 //! | `OTEL_SERVICE_NAME` | `service.name` |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded; one that cannot be read discards all |
@@ -87,6 +88,7 @@ pub use sampler::HeadSampler;
 pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;
 pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
+pub use telemetry_core::redaction::{self, Secret};
 pub use telemetry_core::{Error, Level, Sampler, Waits, event};
 pub use telemetry_core::{batch, callsite, context, export, ledger, metric, pipeline, record};
 pub use telemetry_core::{resource, testing};

@@ -90,6 +90,7 @@ impl Builder {
         let otlp: Option<SinkBuilder> = self.filters.otlp.and(None);
         let mut builder = Pipeline::builder()
             .resource(with_instance(self.resource))
+            .redaction(self.redaction)
             .waits(self.waits)
             .tracing(self.globals.tracing)
             .log(self.globals.log);

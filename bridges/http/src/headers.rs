@@ -18,11 +18,18 @@
 //! - All values of a repeated header are read; one that is no ASCII counts, and breaks the grammar.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt;
 use telemetry_core::context::{Extract, Inject};
 
 /// Headers to extract from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Headers<'h>(pub &'h HeaderMap);
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        names(f, self.0)
+    }
+}
 
 impl Extract for Headers<'_> {
     fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -32,8 +39,19 @@ impl Extract for Headers<'_> {
 }
 
 /// Headers to inject into.
-#[derive(Debug)]
 pub struct HeadersMut<'h>(pub &'h mut HeaderMap);
+
+impl fmt::Debug for HeadersMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        names(f, self.0)
+    }
+}
+
+/// Names only: values may be secrets.
+fn names(f: &mut fmt::Formatter<'_>, headers: &HeaderMap) -> fmt::Result {
+    f.write_str("Headers")?;
+    f.debug_set().entries(headers.keys()).finish()
+}
 
 impl Inject for HeadersMut<'_> {
     fn set(&mut self, name: &'static str, value: String) {

@@ -127,6 +127,13 @@ fn known_propagators_count_beside_unknown_ones() {
 }
 
 #[test]
+fn names_to_redact_are_a_list() {
+    let (settings, warnings) = read_one("TELEMETRY_REDACT", "iban, ,session_id,");
+    assert_eq!(settings.redact, ["iban", "session_id"]);
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
 fn empty_is_unset() {
     let (settings, warnings) = read(&|_| Some("  ".to_owned()));
     assert_eq!(settings, Settings::default());
