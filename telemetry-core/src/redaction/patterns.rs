@@ -131,7 +131,7 @@ fn user_information(text: &str) -> Vec<Range<usize>> {
                 true => authority.rfind('@').unwrap_or(0),
                 false => last - start,
             };
-            if length > 0 {
+            if !is_redacted(&token[start..start + length]) {
                 found.push(base + start..base + start + length);
             }
             from = start + length;
@@ -139,6 +139,12 @@ fn user_information(text: &str) -> Vec<Range<usize>> {
         base += token.len();
     }
     found
+}
+
+/// Has somebody else redacted it: as OpenTelemetry's `url.full` has it, or with stars?
+fn is_redacted(user_information: &str) -> bool {
+    let mut parts = user_information.split(':');
+    parts.all(|part| matches!(part, "" | "REDACTED" | REDACTED) || part.bytes().all(|b| b == b'*'))
 }
 
 /// Is it `host`, `host:port` or `[address]:port`? What holds an `@` is judged by what follows it.
@@ -175,6 +181,9 @@ mod tests {
             assert_eq!(clean(&[], text), expected);
         }
         let same = [
+            "http://REDACTED:REDACTED@host/",
+            "http://[redacted]@host/",
+            "http://****:@host/",
             "",
             "@",
             "://",
