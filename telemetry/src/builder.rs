@@ -20,6 +20,8 @@ use telemetry_core::context::Propagators;
 use telemetry_core::filter::Filter;
 use telemetry_core::pipeline::{METRIC_INTERVAL, SinkBuilder};
 use telemetry_core::redaction::Redaction;
+#[cfg(feature = "otlp-http")]
+use telemetry_core::redaction::Secret;
 use telemetry_core::resource::Resource;
 use telemetry_core::{Error, Level, Sampler, Waits};
 #[cfg(feature = "poller")]
@@ -287,8 +289,8 @@ impl Builder {
 
     /// Sends logs, spans and metrics to a collector: `http://localhost:4318`.
     #[cfg(feature = "otlp-http")]
-    pub fn otlp_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.otlp.set_url(url.into());
+    pub fn otlp_endpoint(mut self, url: impl Into<Secret<String>>) -> Self {
+        self.otlp.set_url(url.into().into_inner());
         self
     }
 

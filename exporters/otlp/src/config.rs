@@ -217,7 +217,7 @@ pub(crate) fn header_of(
 }
 
 /// Everything about requests of one signal.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct LaneConfig {
     pub(crate) uri: Uri,
     /// The URL as diagnostics show it.
@@ -226,6 +226,18 @@ pub(crate) struct LaneConfig {
     pub(crate) compression: Compression,
     /// The longest time of one attempt; `None` = no limit.
     pub(crate) timeout: Option<Duration>,
+}
+
+impl fmt::Debug for LaneConfig {
+    /// A query of the URL may hold a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneConfig")
+            .field("url", &self.shown)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("compression", &self.compression)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
 }
 
 /// What the transport needs to know.

@@ -18,6 +18,7 @@ use telemetry_core::batch::Batch;
 use telemetry_core::export::{Ack, Context, Exporter, Outcome, Signals};
 use telemetry_core::ledger::Cause;
 use telemetry_core::metric::Snapshot;
+use telemetry_core::redaction::Secret;
 use telemetry_core::resource::Resource;
 
 /// `<product>-OTLP-Exporter-<language>/<version>` (OTLP exporter specification, "User Agent").
@@ -212,38 +213,38 @@ impl OtlpBuilder {
 
     /// Sets the collector's base URL, `http://localhost:4318` by default: `v1/logs`, `v1/traces`
     /// and `v1/metrics` are appended to it. User information in it is not sent: use
-    /// [`header`](Self::header).
+    /// [`header`](Self::header). No log, error or `Debug` output shows it, nor a query.
     #[must_use]
-    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
-        self.set_endpoint(None, url.into());
+    pub fn endpoint(mut self, url: impl Into<Secret<String>>) -> Self {
+        self.set_endpoint(None, url.into().into_inner());
         self
     }
 
     /// Sets the URL that logs go to, as it is.
     #[must_use]
-    pub fn logs_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.set_endpoint(Some(Lane::Logs), url.into());
+    pub fn logs_endpoint(mut self, url: impl Into<Secret<String>>) -> Self {
+        self.set_endpoint(Some(Lane::Logs), url.into().into_inner());
         self
     }
 
     /// Sets the URL that spans go to, as it is.
     #[must_use]
-    pub fn spans_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.set_endpoint(Some(Lane::Spans), url.into());
+    pub fn spans_endpoint(mut self, url: impl Into<Secret<String>>) -> Self {
+        self.set_endpoint(Some(Lane::Spans), url.into().into_inner());
         self
     }
 
     /// Sets the URL that metrics go to, as it is.
     #[must_use]
-    pub fn metrics_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.set_endpoint(Some(Lane::Metrics), url.into());
+    pub fn metrics_endpoint(mut self, url: impl Into<Secret<String>>) -> Self {
+        self.set_endpoint(Some(Lane::Metrics), url.into().into_inner());
         self
     }
 
     /// Sets a header of all requests. Its value is in no log, error or `Debug` output.
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.set_header(None, name.into(), value.into().into_bytes());
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret<String>>) -> Self {
+        self.set_header(None, name.into(), value.into().into_inner().into_bytes());
         self
     }
 

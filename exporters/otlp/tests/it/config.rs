@@ -3,6 +3,7 @@
 use crate::support::{LONG, Outcomes, builder, logs, soon, started};
 use std::time::Duration;
 use telemetry_core::export::Exporter;
+use telemetry_core::redaction::Secret;
 use telemetry_otlp::receiver::{Answer, Receiver};
 use telemetry_otlp::{Compression, OtlpExporter};
 
@@ -25,6 +26,20 @@ fn builder_refuses_what_cannot_work() {
         let error = builder.build().unwrap_err();
         assert!(error.is_setting() && error.to_string().contains(named), "{error}");
     }
+}
+
+#[test]
+fn debug_of_builder_and_exporter_shows_no_secret() {
+    let url = Secret::new("http://ann:canary@c:4318/x?key=canary".to_owned());
+    let builder = OtlpExporter::builder()
+        .endpoint(url.clone())
+        .logs_endpoint(url)
+        .header("x-key", Secret::new("canary".to_owned()));
+    let shown = format!("{builder:#?} {:#?}", builder.clone().build().unwrap());
+    assert!(!shown.contains("canary") && shown.contains("x-key"), "{shown}");
+    let error = builder.endpoint("ftp://ann:canary@c/?key=canary").logs_endpoint("ftp://canary@c");
+    let error = error.build().unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
 }
 
 #[test]
