@@ -83,15 +83,7 @@ pub fn report(cause: &'static str, level: Level, text: impl Into<String>) {
 
 fn print_line(cause: &str, level: Level, text: &str) {
     let mut line = format!("telemetry {level} {cause}: ");
-    for character in text.chars() {
-        let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(character, '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if character.is_control() || hidden {
-            line.extend(character.escape_unicode());
-        } else {
-            line.push(character);
-        }
-    }
+    crate::document::push_plain(text, &mut line);
     // A closed or full standard error leaves nobody to tell; the record is on its way all the same.
     standard_error::write_line(line);
 }

@@ -57,6 +57,7 @@ pub mod ledger;
 #[expect(unsafe_code, reason = "reads the processor's counter")]
 pub mod clock;
 pub mod time_text;
+pub mod document;
 mod level;
 mod error;
 mod sync;
