@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod config;
 mod filter;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +23,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show which settings are in effect, and where they come from.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Check filters, and explain what they do.
     #[command(subcommand)]
     Filter(filter::Command),
@@ -46,6 +50,7 @@ impl Answer {
 
 fn main() -> ExitCode {
     let answer = match Arguments::parse().command {
+        Command::Config(command) => config::run(&command),
         Command::Filter(command) => filter::run(&command),
     };
     // A reader that is gone, as in `telemetry … | head`, is no reason to panic.

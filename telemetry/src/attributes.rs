@@ -1,4 +1,5 @@
-//! `OTEL_RESOURCE_ATTRIBUTES`: `key=value` pairs, separated by commas, percent-encoded.
+//! The attributes of the resource; `OTEL_RESOURCE_ATTRIBUTES`: `key=value` pairs, separated by
+//! commas, percent-encoded.
 //!
 //! # Invariants
 //!
@@ -7,12 +8,42 @@
 //! - An error shows the key only, and of what has none its place: it may be the end of a value with
 //!   a comma in it.
 
+use crate::setting::{Origin, Setting};
+use std::collections::BTreeMap;
 use telemetry_core::Error;
+use telemetry_core::resource::Resource;
 
 /// The variable's name.
 pub(crate) const VARIABLE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 /// The most pairs.
 const PAIRS_MAX: usize = 128;
+
+/// The attributes of the resource, each with where it comes from.
+pub(crate) struct Attributes(BTreeMap<String, Setting<String>>);
+
+impl Default for Attributes {
+    fn default() -> Self {
+        let usual = Resource::default();
+        let setting = |(key, value): (&str, &str)| (key.to_owned(), Setting::new(value.to_owned()));
+        Self(usual.attributes().map(setting).collect())
+    }
+}
+
+impl Attributes {
+    /// Sets an attribute; one of the same key is replaced.
+    pub(crate) fn set(&mut self, key: String, value: String, origin: Origin) {
+        self.0.insert(key, Setting::from(value, origin));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Setting<String>)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    pub(crate) fn resource(&self) -> Resource {
+        let all = self.iter();
+        all.fold(Resource::default(), |resource, (key, value)| resource.with(key, value.as_str()))
+    }
+}
 
 /// The attributes in `text`.
 pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Error> {

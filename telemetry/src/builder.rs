@@ -6,10 +6,12 @@
 //!   place in that order.
 //! - A setting that is wrong is kept as an error until [`Builder::init`] returns it.
 
+use crate::attributes::{self, Attributes};
 use crate::environment::{self, Console, Format, Settings, Warning};
 #[cfg(feature = "otlp-http")]
 use crate::otlp::Otlp;
-use crate::outputs::{ConsoleOutput, JsonOutput, Origin, Shown};
+use crate::outputs::{ConsoleOutput, JsonOutput, Shown};
+use crate::setting::{Origin, Setting};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::env::VarError;
@@ -18,36 +20,62 @@ use std::sync::Arc;
 use std::time::Duration;
 use telemetry_core::context::Propagators;
 use telemetry_core::filter::Filter;
-use telemetry_core::pipeline::{METRIC_INTERVAL, SinkBuilder};
+use telemetry_core::pipeline::{BUFFER_BYTES, METRIC_INTERVAL, SinkBuilder};
 use telemetry_core::redaction::Redaction;
 #[cfg(feature = "otlp-http")]
 use telemetry_core::redaction::Secret;
-use telemetry_core::resource::Resource;
 use telemetry_core::{Error, Level, Sampler, Waits};
 #[cfg(feature = "poller")]
 use telemetry_poller::{Measure, MeasureError};
+
+/// How often the poller measures, unless told otherwise.
+#[cfg(feature = "poller")]
+const POLL_PERIOD: Duration = Duration::from_secs(10);
 
 /// A measurement that the poller runs.
 #[cfg(feature = "poller")]
 pub(crate) type Measurement = Box<dyn FnMut(&mut Measure) -> Result<(), MeasureError> + Send>;
 
 /// Filters of single exporters; `None` = the common one.
-#[derive(Default)]
 pub(crate) struct Filters {
-    pub(crate) console: Option<Filter>,
-    pub(crate) json: Option<Filter>,
-    pub(crate) otlp: Option<Filter>,
+    pub(crate) console: Setting<Option<Filter>>,
+    pub(crate) json: Setting<Option<Filter>>,
+    pub(crate) otlp: Setting<Option<Filter>>,
+}
+
+/// A sampler with what settings call it.
+pub(crate) struct NamedSampler {
+    pub(crate) name: String,
+    /// `None` = all traces.
+    pub(crate) sampler: Option<Arc<dyn Sampler>>,
+}
+
+impl NamedSampler {
+    fn all() -> Self {
+        Self { name: "all".to_owned(), sampler: None }
+    }
+
+    fn of(name: impl fmt::Display, sampler: impl Sampler) -> Self {
+        Self { name: name.to_string(), sampler: Some(Arc::new(sampler)) }
+    }
+}
+
+/// How something was added to the redaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Redacted {
+    Name,
+    Kept,
+    Value,
 }
 
 /// What of the process is taken over.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "five independent switches")]
 pub(crate) struct Globals {
-    pub(crate) tracing: bool,
-    pub(crate) log: bool,
-    pub(crate) metrics: bool,
-    pub(crate) panic_hook: bool,
-    pub(crate) exit_hook: bool,
+    pub(crate) tracing: Setting<bool>,
+    pub(crate) log: Setting<bool>,
+    pub(crate) metrics: Setting<bool>,
+    pub(crate) panic_hook: Setting<bool>,
+    pub(crate) exit_hook: Setting<bool>,
 }
 
 /// Sets up telemetry; [`init`](Self::init) starts it.
@@ -67,69 +95,77 @@ pub(crate) struct Globals {
 /// ```
 #[must_use = "nothing happens before `init`"]
 pub struct Builder {
-    pub(crate) resource: Resource,
-    pub(crate) filter: Filter,
+    pub(crate) resource: Attributes,
+    pub(crate) filter: Setting<Filter>,
     pub(crate) filters: Filters,
-    pub(crate) console: ConsoleOutput,
+    pub(crate) console: Setting<ConsoleOutput>,
     pub(crate) shown: Shown,
-    pub(crate) json: JsonOutput,
+    pub(crate) json: Setting<JsonOutput>,
     #[cfg(feature = "otlp-http")]
     pub(crate) otlp: Otlp,
     pub(crate) exporters: Vec<SinkBuilder>,
-    pub(crate) metric_interval: Duration,
-    pub(crate) buffer_bytes: Option<usize>,
-    pub(crate) waits: Waits,
-    pub(crate) sampler: Option<Arc<dyn Sampler>>,
-    pub(crate) propagators: Propagators,
-    pub(crate) baggage_fields: Vec<String>,
+    pub(crate) metric_interval: Setting<Duration>,
+    pub(crate) buffer_bytes: Setting<usize>,
+    pub(crate) waits: Setting<Waits>,
+    pub(crate) sampler: Setting<NamedSampler>,
+    pub(crate) propagators: Setting<Propagators>,
+    pub(crate) baggage_fields: Setting<Vec<String>>,
     pub(crate) redaction: Redaction,
+    /// What `redaction` consists of beside the usual names.
+    pub(crate) redacted: Vec<(Redacted, Setting<String>)>,
     #[cfg(feature = "poller")]
-    pub(crate) poller: Option<Duration>,
+    pub(crate) poller: Setting<Option<Duration>>,
     #[cfg(feature = "poller")]
     pub(crate) measurements: Vec<(String, Measurement)>,
     pub(crate) globals: Globals,
     pub(crate) errors: Vec<Error>,
     pub(crate) warnings: Vec<Warning>,
-    pub(crate) is_strict: bool,
-    pub(crate) is_disabled: bool,
-    pub(crate) diagnostics: Option<Option<Level>>,
+    pub(crate) is_strict: Setting<bool>,
+    pub(crate) is_disabled: Setting<bool>,
+    /// `None` = nothing goes to standard error.
+    pub(crate) diagnostics: Setting<Option<Level>>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            resource: Resource::default(),
-            filter: Filter::level(Level::Info),
-            filters: Filters::default(),
-            console: ConsoleOutput::Standard(Console::default()),
+            resource: Attributes::default(),
+            filter: Setting::new(Filter::level(Level::Info)),
+            filters: Filters {
+                console: Setting::new(None),
+                json: Setting::new(None),
+                otlp: Setting::new(None),
+            },
+            console: Setting::new(ConsoleOutput::Standard(Console::default())),
             shown: Shown::default(),
-            json: JsonOutput::Off,
+            json: Setting::new(JsonOutput::Off),
             #[cfg(feature = "otlp-http")]
             otlp: Otlp::default(),
             exporters: Vec::new(),
-            metric_interval: METRIC_INTERVAL,
-            buffer_bytes: None,
-            waits: Waits::default(),
-            sampler: None,
-            propagators: Propagators::default(),
-            baggage_fields: Vec::new(),
+            metric_interval: Setting::new(METRIC_INTERVAL),
+            buffer_bytes: Setting::new(BUFFER_BYTES),
+            waits: Setting::new(Waits::default()),
+            sampler: Setting::new(NamedSampler::all()),
+            propagators: Setting::new(Propagators::default()),
+            baggage_fields: Setting::new(Vec::new()),
             redaction: Redaction::default(),
+            redacted: Vec::new(),
             #[cfg(feature = "poller")]
-            poller: Some(Duration::from_secs(10)),
+            poller: Setting::new(Some(POLL_PERIOD)),
             #[cfg(feature = "poller")]
             measurements: Vec::new(),
             globals: Globals {
-                tracing: true,
-                log: true,
-                metrics: true,
-                panic_hook: true,
-                exit_hook: true,
+                tracing: Setting::new(true),
+                log: Setting::new(true),
+                metrics: Setting::new(true),
+                panic_hook: Setting::new(true),
+                exit_hook: Setting::new(true),
             },
             errors: Vec::new(),
             warnings: Vec::new(),
-            is_strict: false,
-            is_disabled: false,
-            diagnostics: None,
+            is_strict: Setting::new(false),
+            is_disabled: Setting::new(false),
+            diagnostics: Setting::new(Some(Level::Info)),
         }
     }
 }
@@ -138,7 +174,7 @@ impl fmt::Debug for Builder {
     /// Leaves out endpoints and headers, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("resource", &self.resource.clone().redacted(&self.redaction))
+            .field("resource", &self.resource.resource().redacted(&self.redaction))
             .field("filter", &self.filter.to_string())
             .field("exporters", &self.exporters)
             .field("globals", &self.globals)
@@ -157,7 +193,7 @@ impl Builder {
     /// Adds a resource attribute, such as `deployment.environment.name`; one of the same key is
     /// replaced. `service.instance.id` is a random UUID unless set.
     pub fn resource(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.resource = self.resource.with(key, value);
+        self.resource.set(key.into(), value.into(), Origin::Program);
         self
     }
 
@@ -165,14 +201,14 @@ impl Builder {
     /// default `info`.
     pub fn filter(mut self, filter: &str) -> Self {
         if let Some(filter) = self.parsed(filter) {
-            self.filter = filter;
+            self.filter.set(filter);
         }
         self
     }
 
     /// Sets which traces are exported: all by default. Log events are not sampled.
-    pub fn sampler(mut self, sampler: impl Sampler) -> Self {
-        self.sampler = Some(Arc::new(sampler));
+    pub fn sampler<S: Sampler>(mut self, sampler: S) -> Self {
+        self.sampler.set(NamedSampler::of(std::any::type_name::<S>(), sampler));
         self
     }
 
@@ -180,14 +216,14 @@ impl Builder {
     /// [`context::inject`](crate::context::inject) read and write: trace context and baggage by
     /// default. `OTEL_PROPAGATORS` says the same.
     pub fn propagators(mut self, propagators: Propagators) -> Self {
-        self.propagators = propagators;
+        self.propagators.set(propagators);
         self
     }
 
     /// Sets which members of the baggage become fields of the records inside: none by default,
     /// because callers say what is in it.
     pub fn baggage_fields<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
-        self.baggage_fields = keys.into_iter().map(Into::into).collect();
+        self.baggage_fields.set(keys.into_iter().map(Into::into).collect());
         self
     }
 
@@ -204,33 +240,39 @@ impl Builder {
     ///     .redact_values([r"\bsk-[A-Za-z0-9]{16,}"]);
     /// ```
     pub fn redact_names<N: AsRef<str>>(self, names: impl IntoIterator<Item = N>) -> Self {
-        self.redact(names, |redaction, name| redaction.name(name))
+        self.redact(Redacted::Name, names)
     }
 
     /// Keeps fields that would be redacted by their names; each is named as a whole.
     pub fn keep_names<N: AsRef<str>>(self, fields: impl IntoIterator<Item = N>) -> Self {
-        self.redact(fields, |redaction, field| redaction.keep(field))
+        self.redact(Redacted::Kept, fields)
     }
 
     /// Redacts what these regular expressions match in any text of a record: none by default, but
     /// for the user information of URLs, which always is. The worker does it, not the call site:
     /// at most 32 patterns, 64 KiB compiled each.
     pub fn redact_values<P: AsRef<str>>(self, patterns: impl IntoIterator<Item = P>) -> Self {
-        self.redact(patterns, |redaction, pattern| redaction.value(pattern))
+        self.redact(Redacted::Value, patterns)
     }
 
-    fn redact<T: AsRef<str>>(
-        mut self,
-        parts: impl IntoIterator<Item = T>,
-        add: impl Fn(Redaction, &str) -> Result<Redaction, Error>,
-    ) -> Self {
+    fn redact<T: AsRef<str>>(mut self, how: Redacted, parts: impl IntoIterator<Item = T>) -> Self {
         for part in parts {
-            match add(self.redaction.clone(), part.as_ref()) {
-                Ok(redaction) => self.redaction = redaction,
-                Err(error) => self.errors.push(error),
+            if let Err(error) = self.add_redacted(how, part.as_ref(), Origin::Program) {
+                self.errors.push(error);
             }
         }
         self
+    }
+
+    fn add_redacted(&mut self, how: Redacted, part: &str, origin: Origin) -> Result<(), Error> {
+        let before = self.redaction.clone();
+        self.redaction = match how {
+            Redacted::Name => before.name(part)?,
+            Redacted::Kept => before.keep(part)?,
+            Redacted::Value => before.value(part)?,
+        };
+        self.redacted.push((how, Setting::from(part.to_owned(), origin)));
+        Ok(())
     }
 
     fn parsed(&mut self, filter: &str) -> Option<Filter> {
@@ -243,40 +285,44 @@ impl Builder {
     /// Replaces the console's exporter, which suits where the output goes by default.
     #[cfg(feature = "console")]
     pub fn console(mut self, exporter: telemetry_console::ConsoleExporter) -> Self {
-        self.console = ConsoleOutput::Exporter(SinkBuilder::new(exporter));
+        self.console.set(ConsoleOutput::Exporter(SinkBuilder::new(exporter)));
         self
     }
 
     /// Leaves the console out.
     pub fn no_console(mut self) -> Self {
-        self.console = ConsoleOutput::Standard(Console { format: Format::Off, stream: None });
+        self.console.set(ConsoleOutput::Standard(Console { format: Format::Off, stream: None }));
         self
     }
 
     /// Sets what the console takes.
     pub fn console_filter(mut self, filter: &str) -> Self {
-        self.filters.console = self.parsed(filter);
+        if let Some(filter) = self.parsed(filter) {
+            self.filters.console.set(Some(filter));
+        }
         self
     }
 
     /// Appends logs, spans and metrics to a file, as lines of JSON.
     #[cfg(feature = "json")]
     pub fn json_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
-        self.json = JsonOutput::File(path.into(), Origin::Program);
+        self.json.set(JsonOutput::File(path.into()));
         self
     }
 
     /// Adds a JSON exporter, instead of that of [`json_file`](Self::json_file).
     #[cfg(feature = "json")]
     pub fn json(mut self, exporter: telemetry_json::JsonExporter) -> Self {
-        self.json = JsonOutput::Exporter(SinkBuilder::new(exporter));
+        self.json.set(JsonOutput::Exporter(SinkBuilder::new(exporter)));
         self
     }
 
     /// Sets what the JSON file takes.
     #[cfg(feature = "json")]
     pub fn json_filter(mut self, filter: &str) -> Self {
-        self.filters.json = self.parsed(filter);
+        if let Some(filter) = self.parsed(filter) {
+            self.filters.json.set(Some(filter));
+        }
         self
     }
 
@@ -297,7 +343,9 @@ impl Builder {
     /// Sets what the collector gets.
     #[cfg(feature = "otlp-http")]
     pub fn otlp_filter(mut self, filter: &str) -> Self {
-        self.filters.otlp = self.parsed(filter);
+        if let Some(filter) = self.parsed(filter) {
+            self.filters.otlp.set(Some(filter));
+        }
         self
     }
 
@@ -310,7 +358,7 @@ impl Builder {
     /// Sets how often console, JSON file and collector get the metrics: 60 s by default, at least
     /// 10 ms. A flush and the shutdown bring them, too.
     pub fn metric_interval(mut self, interval: Duration) -> Self {
-        self.metric_interval = interval;
+        self.metric_interval.set(interval);
         self
     }
 }
@@ -320,28 +368,28 @@ impl Builder {
     /// Sets how many bytes of records may wait in the threads' buffers: 16 MiB by default, at
     /// least 256 KiB.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
-        self.buffer_bytes = Some(bytes);
+        self.buffer_bytes.set(bytes);
         self
     }
 
     /// Sets how long call sites wait for room before they drop: 100 ms on a thread and 10 ms in an
     /// async worker by default; zero = never.
     pub fn waits(mut self, waits: Waits) -> Self {
-        self.waits = waits;
+        self.waits.set(waits);
         self
     }
 
     /// Sets whether the poller runs, which measures the process every 10 s: it does by default.
     #[cfg(feature = "poller")]
     pub fn poller(mut self, on: bool) -> Self {
-        self.poller = on.then(|| self.poller.unwrap_or(Duration::from_secs(10)));
+        self.poller.set(on.then(|| self.poller.unwrap_or(POLL_PERIOD)));
         self
     }
 
     /// Sets how often the poller measures: from 10 ms to a day, 10 s by default.
     #[cfg(feature = "poller")]
     pub fn poll_period(mut self, period: Duration) -> Self {
-        self.poller = Some(period);
+        self.poller.set(Some(period));
         self
     }
 
@@ -368,33 +416,33 @@ impl Builder {
     /// Sets whether the global `tracing` subscriber is ours. Without it, events and spans go to
     /// another library's subscriber only.
     pub fn tracing(mut self, on: bool) -> Self {
-        self.globals.tracing = on;
+        self.globals.tracing.set(on);
         self
     }
 
     /// Sets whether records of the `log` crate are taken.
     pub fn log(mut self, on: bool) -> Self {
-        self.globals.log = on;
+        self.globals.log.set(on);
         self
     }
 
     /// Sets whether the `metrics` facade writes into our registry.
     pub fn metrics(mut self, on: bool) -> Self {
-        self.globals.metrics = on;
+        self.globals.metrics.set(on);
         self
     }
 
     /// Sets whether a panic is told as an event of target `panic`, and flushed (200 ms at most),
     /// before the hook that was there.
     pub fn panic_hook(mut self, on: bool) -> Self {
-        self.globals.panic_hook = on;
+        self.globals.panic_hook.set(on);
         self
     }
 
     /// Sets whether `std::process::exit` and a return from `main` flush, 2 s at most. `abort` and
     /// `SIGKILL` run no hook.
     pub fn exit_hook(mut self, on: bool) -> Self {
-        self.globals.exit_hook = on;
+        self.globals.exit_hook.set(on);
         self
     }
 }
@@ -425,7 +473,7 @@ impl Builder {
 
     /// As [`from_env`](Self::from_env), with other variables than the process's.
     pub fn from_variables(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let (mut settings, warnings) = environment::read(&variable);
+        let (settings, warnings) = environment::read(&variable);
         self.warnings.extend(warnings);
         #[cfg(feature = "otlp-http")]
         self.otlp.read(&settings, &variable, &mut self.warnings);
@@ -435,46 +483,38 @@ impl Builder {
                 Error::setting("exporter", "otlp", "another: the feature `otlp-http` is off");
             self.warnings.push(("OTEL_EXPORTER_OTLP_ENDPOINT", error));
         }
-        self.is_strict |= settings.strict;
-        self.is_disabled |= settings.disabled;
-        for (key, value) in std::mem::take(&mut settings.resource) {
-            self.resource = self.resource.with(key, value);
-        }
         self.take(settings);
         self
     }
 
     fn take(&mut self, settings: Settings) {
-        if let Some(filter) = settings.filter {
-            self.filter = filter;
+        self.is_strict.read(settings.strict.then_some(true), "TELEMETRY_STRICT");
+        self.is_disabled.read(settings.disabled.then_some(true), "OTEL_SDK_DISABLED");
+        self.filter.read(settings.filter, "RUST_LOG");
+        let console = settings.console.map(ConsoleOutput::Standard);
+        self.console.read(console, "TELEMETRY_CONSOLE");
+        self.json.read(settings.json_file.map(JsonOutput::File), "TELEMETRY_JSON_FILE");
+        self.metric_interval.read(settings.metric_interval, "OTEL_METRIC_EXPORT_INTERVAL");
+        self.propagators.read(settings.propagators, "OTEL_PROPAGATORS");
+        let sampler = settings.sampler.map(|sampler| NamedSampler::of(sampler, sampler));
+        self.sampler.read(sampler, "OTEL_TRACES_SAMPLER");
+        self.diagnostics.read(settings.diagnostics, "OTEL_LOG_LEVEL");
+        let said = settings.exporters;
+        self.shown.spans.read(said.spans.map(|said| Some(said.console)), "OTEL_TRACES_EXPORTER");
+        let metrics = said.metrics.map(|said| Some(said.console));
+        self.shown.metrics.read(metrics, "OTEL_METRICS_EXPORTER");
+        for (key, value) in settings.resource {
+            self.resource.set(key, value, Origin::Variable(attributes::VARIABLE));
         }
-        if let Some(console) = settings.console {
-            self.console = ConsoleOutput::Standard(console);
-        }
-        if let Some(path) = settings.json_file {
-            self.json = JsonOutput::File(path, Origin::Environment);
-        }
-        if let Some(interval) = settings.metric_interval {
-            self.metric_interval = interval;
-        }
-        if let Some(propagators) = settings.propagators {
-            self.propagators = propagators;
-        }
-        if let Some(sampler) = settings.sampler {
-            self.sampler = Some(Arc::new(sampler));
+        // Said by itself, it stands above `service.name` among the attributes.
+        if let Some(name) = settings.service_name {
+            let origin = Origin::Variable("OTEL_SERVICE_NAME");
+            self.resource.set("service.name".to_owned(), name, origin);
         }
         for name in settings.redact {
-            match self.redaction.clone().name(&name) {
-                Ok(redaction) => self.redaction = redaction,
-                Err(error) => self.warnings.push(("TELEMETRY_REDACT", error)),
-            }
-        }
-        self.diagnostics = settings.diagnostics.or(self.diagnostics);
-        if let Some(said) = settings.exporters.spans {
-            self.shown.spans = Some(said.console);
-        }
-        if let Some(said) = settings.exporters.metrics {
-            self.shown.metrics = Some(said.console);
+            const VARIABLE: &str = "TELEMETRY_REDACT";
+            let added = self.add_redacted(Redacted::Name, &name, Origin::Variable(VARIABLE));
+            self.warnings.extend(added.err().map(|error| (VARIABLE, error)));
         }
     }
 }

@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     /// Names of fields to redact.
     pub(crate) redact: Vec<String>,
     pub(crate) resource: Vec<(String, String)>,
+    pub(crate) service_name: Option<String>,
     pub(crate) metric_interval: Option<Duration>,
     /// `Some(None)` = nothing goes to standard error.
     pub(crate) diagnostics: Option<Option<Level>>,
@@ -109,7 +110,7 @@ impl Default for Endpoints {
 /// Reads everything that concerns the facade; `OTEL_EXPORTER_OTLP_*` is the exporter's.
 pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<Warning>) {
     let mut reader = Reader { variable, warnings: Vec::new() };
-    let mut settings = Settings {
+    let settings = Settings {
         disabled: reader.parsed("OTEL_SDK_DISABLED", otel_boolean).unwrap_or(false),
         strict: reader.parsed("TELEMETRY_STRICT", own_boolean).unwrap_or(false),
         filter: reader.parsed("RUST_LOG", |_, text| text.parse()),
@@ -119,6 +120,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
         resource: reader
             .parsed(attributes::VARIABLE, |_, text| attributes::parse(text))
             .unwrap_or_default(),
+        service_name: reader.text("OTEL_SERVICE_NAME"),
         metric_interval: reader.parsed("OTEL_METRIC_EXPORT_INTERVAL", interval),
         diagnostics: reader.parsed("OTEL_LOG_LEVEL", diagnostics),
         sampler: reader.sampler(),
@@ -130,10 +132,6 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
         },
         endpoints: reader.endpoints(),
     };
-    // Said by itself, it stands above `service.name` among the attributes.
-    if let Some(name) = reader.text("OTEL_SERVICE_NAME") {
-        settings.resource.push(("service.name".to_owned(), name));
-    }
     (settings, reader.warnings)
 }
 

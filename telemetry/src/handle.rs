@@ -7,6 +7,7 @@
 //! - The poller stops before the pipeline, so that its last values are exported.
 
 use crate::builder::Builder;
+use crate::config::Config;
 use crate::panic;
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use telemetry_poller::PollerHandle;
 pub struct Telemetry {
     /// `None` = off by `OTEL_SDK_DISABLED`.
     pipeline: Option<Arc<Pipeline>>,
+    config: Config,
     #[cfg(feature = "poller")]
     poller: Option<PollerHandle>,
 }
@@ -45,17 +47,19 @@ impl Telemetry {
         Builder::default()
     }
 
-    pub(crate) fn new(pipeline: Arc<Pipeline>) -> Self {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, config: Config) -> Self {
         Self {
             pipeline: Some(pipeline),
+            config,
             #[cfg(feature = "poller")]
             poller: None,
         }
     }
 
-    pub(crate) fn off() -> Self {
+    pub(crate) fn off(config: Config) -> Self {
         Self {
             pipeline: None,
+            config,
             #[cfg(feature = "poller")]
             poller: None,
         }
@@ -106,6 +110,11 @@ impl Telemetry {
     /// Returns what became of everything so far: wanted, delivered, lost by cause, under way.
     pub fn report(&self) -> Report {
         self.pipeline.as_ref().map_or_else(Report::default, |pipeline| pipeline.report())
+    }
+
+    /// Returns the settings in effect, each with where it comes from.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Delivers what there is, ends all threads, and returns what became of everything; at most

@@ -71,6 +71,7 @@ pub mod task;
 
 mod attributes;
 mod builder;
+mod config;
 mod connection;
 mod environment;
 mod handle;
@@ -79,11 +80,14 @@ mod otlp;
 mod outputs;
 mod panic;
 mod sampler;
+mod setting;
 mod start;
 
 pub use builder::Builder;
+pub use config::Config;
 pub use handle::Telemetry;
 pub use sampler::HeadSampler;
+pub use setting::Origin;
 
 pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;

@@ -6,7 +6,8 @@
 //! - Headers and other options of the environment hold for an endpoint that the program sets.
 
 use crate::environment::{Settings, Warning};
-use crate::outputs::{Origin, keep};
+use crate::outputs::keep;
+use crate::setting::Origin;
 use telemetry_core::Error;
 use telemetry_core::export::{Exporter, Signals};
 use telemetry_core::pipeline::SinkBuilder;
@@ -33,6 +34,21 @@ fn unusable(variable: &dyn Fn(&str) -> Option<String>) -> Signals {
     bad.fold(Signals::NONE, |signals, (_, signal)| signals | signal)
 }
 
+/// The variable that asks for a collector, or for none; the first of several.
+fn asked_by(variable: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let names = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "OTEL_LOGS_EXPORTER",
+        "OTEL_TRACES_EXPORTER",
+        "OTEL_METRICS_EXPORTER",
+    ];
+    let is_set = |name: &&str| variable(name).is_some_and(|value| !value.trim().is_empty());
+    names.into_iter().find(is_set)
+}
+
 pub(crate) struct Otlp {
     base: OtlpBuilder,
     /// Set by the program; it stands above the environment's.
@@ -49,7 +65,7 @@ impl Default for Otlp {
             url: None,
             exporter: None,
             signals: Signals::NONE,
-            origin: Origin::Program,
+            origin: Origin::Default,
         }
     }
 }
@@ -96,8 +112,13 @@ impl Otlp {
             self.signals = exporter.signals();
         }
         if endpoints != Signals::NONE || before == Signals::NONE {
-            self.origin = Origin::Environment;
+            self.origin = asked_by(variable).map_or(self.origin, Origin::Variable);
         }
+    }
+
+    /// The signals that go to a collector, and who said so.
+    pub(crate) fn destination(&self) -> (Signals, Option<&str>, Origin) {
+        (self.signals, self.url.as_deref(), self.origin)
     }
 
     /// The exporter as a sink, if records are to go to a collector.
@@ -115,7 +136,7 @@ impl Otlp {
                 builder.signals(self.signals).build()
             }
         };
-        let exporter = keep(made, self.origin, "OTEL_EXPORTER_OTLP_ENDPOINT", warnings)?;
+        let exporter = keep(made, self.origin, warnings)?;
         Ok(exporter.map(|exporter| SinkBuilder::new(exporter).queue_bytes(QUEUE_BYTES)))
     }
 }

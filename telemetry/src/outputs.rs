@@ -8,6 +8,7 @@
 
 use crate::connection::Connection;
 use crate::environment::{Console, Format, Stream, Warning};
+use crate::setting::{Origin, Setting};
 use std::path::PathBuf;
 use std::time::Duration;
 #[cfg(feature = "console")]
@@ -15,17 +16,6 @@ use telemetry_console::Style;
 use telemetry_core::Error;
 use telemetry_core::filter::Filter;
 use telemetry_core::pipeline::SinkBuilder;
-
-/// Who asked for something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    #[cfg_attr(
-        not(any(feature = "json", feature = "otlp-http")),
-        expect(dead_code, reason = "only the program asks, through methods of the feature")
-    )]
-    Program,
-    Environment,
-}
 
 /// The console that is asked for.
 pub(crate) enum ConsoleOutput {
@@ -42,7 +32,7 @@ pub(crate) enum ConsoleOutput {
 /// The JSON lines that are asked for, beside those of the console.
 pub(crate) enum JsonOutput {
     Off,
-    File(PathBuf, Origin),
+    File(PathBuf),
     #[cfg_attr(
         not(feature = "json"),
         expect(dead_code, reason = "only the program asks, through methods of the feature")
@@ -115,28 +105,33 @@ pub(crate) fn choose(
     Some((wanted.or_available()?, console.stream.unwrap_or(wanted.usual())))
 }
 
-/// Are finished spans and metrics shown? JSON lines have them, lines for people do not, unless
-/// the environment lists `console` for them or something else.
-#[derive(Debug, Clone, Copy, Default)]
+/// Are finished spans and metrics shown? `None` = as the format has it: JSON lines have them, lines
+/// for people do not, unless the environment lists `console` for them or something else.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Shown {
-    pub(crate) spans: Option<bool>,
-    pub(crate) metrics: Option<bool>,
+    pub(crate) spans: Setting<Option<bool>>,
+    pub(crate) metrics: Setting<Option<bool>>,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self { spans: Setting::new(None), metrics: Setting::new(None) }
+    }
 }
 
 /// Keeps what can be had; what cannot is the program's error or the environment's warning.
 pub(crate) fn keep<T>(
     made: Result<T, Error>,
     origin: Origin,
-    variable: &'static str,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<T>, Error> {
     match (made, origin) {
         (Ok(made), _) => Ok(Some(made)),
-        (Err(error), Origin::Program) => Err(error),
-        (Err(error), Origin::Environment) => {
+        (Err(error), Origin::Variable(variable)) => {
             warnings.push((variable, error));
             Ok(None)
         }
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -198,25 +193,26 @@ pub(crate) fn console(
 
 /// The JSON lines beside the console as a sink, if there are any.
 pub(crate) fn json(
-    output: JsonOutput,
+    output: Setting<JsonOutput>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<SinkBuilder>, Error> {
-    match output {
+    let origin = output.origin();
+    match output.into_value() {
         JsonOutput::Off => Ok(None),
         JsonOutput::Exporter(sink) => Ok(Some(sink)),
         #[cfg(feature = "json")]
-        JsonOutput::File(path, origin) => {
+        JsonOutput::File(path) => {
             let made = telemetry_json::JsonExporter::builder().file(path).build();
-            Ok(keep(made, origin, "TELEMETRY_JSON_FILE", warnings)?.map(SinkBuilder::new))
+            Ok(keep(made, origin, warnings)?.map(SinkBuilder::new))
         }
         #[cfg(not(feature = "json"))]
-        JsonOutput::File(path, origin) => {
+        JsonOutput::File(path) => {
             let made = Err(Error::setting(
                 "json file",
                 path.display(),
                 "unset: the feature `json` is off",
             ));
-            keep(made, origin, "TELEMETRY_JSON_FILE", warnings)
+            keep(made, origin, warnings)
         }
     }
 }
@@ -279,11 +275,12 @@ mod tests {
 
     #[test]
     fn what_the_environment_asked_for_is_left_out_with_a_warning() {
-        let missing = || JsonOutput::File("/no/such/directory/x".into(), Origin::Environment);
+        const VARIABLE: &str = "TELEMETRY_JSON_FILE";
+        let missing =
+            |origin| Setting::from(JsonOutput::File("/no/such/directory/x".into()), origin);
         let mut warnings = Vec::new();
-        assert!(json(missing(), &mut warnings).unwrap().is_none());
-        assert_eq!(warnings[0].0, "TELEMETRY_JSON_FILE");
-        let missing = JsonOutput::File("/no/such/directory/x".into(), Origin::Program);
-        assert!(json(missing, &mut warnings).is_err());
+        assert!(json(missing(Origin::Variable(VARIABLE)), &mut warnings).unwrap().is_none());
+        assert_eq!(warnings[0].0, VARIABLE);
+        assert!(json(missing(Origin::Program), &mut warnings).is_err());
     }
 }

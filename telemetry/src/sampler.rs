@@ -5,6 +5,7 @@
 //! - A ratio's decision depends on the trace id alone: it is the same for every span of a trace and
 //!   in every service with that ratio, and what a lower ratio keeps a higher one keeps, too.
 
+use std::fmt;
 use telemetry_core::callsite::Callsite;
 use telemetry_core::context::{TraceFlags, TraceId};
 use telemetry_core::{Error, Sampler};
@@ -74,6 +75,20 @@ impl HeadSampler {
     }
 }
 
+impl fmt::Display for HeadSampler {
+    /// As `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.parents == Parents::Believed {
+            f.write_str("parentbased_")?;
+        }
+        match self.bound {
+            ALL => f.write_str("always_on"),
+            0 => f.write_str("always_off"),
+            bound => write!(f, "traceidratio {}", bound as f64 / ALL as f64),
+        }
+    }
+}
+
 impl Sampler for HeadSampler {
     fn sample(&self, trace_id: TraceId, _root: &Callsite) -> bool {
         (trace_id.get() as u64) >> 1 < self.bound
@@ -96,6 +111,13 @@ mod tests {
         for ratio in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert!(HeadSampler::trace_id_ratio(ratio).unwrap_err().is_setting());
         }
+    }
+
+    #[test]
+    fn name_is_that_of_the_specification() {
+        let half = HeadSampler::trace_id_ratio(0.5).unwrap();
+        assert_eq!(half.parent_based().to_string(), "parentbased_traceidratio 0.5");
+        assert_eq!(HeadSampler::always_off().to_string(), "always_off");
     }
 
     #[test]

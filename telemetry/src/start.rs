@@ -9,6 +9,7 @@
 
 use crate::Telemetry;
 use crate::builder::{Builder, Globals};
+use crate::config::Config;
 use crate::connection;
 use crate::environment::Warning;
 use crate::outputs::{self, Common};
@@ -34,70 +35,58 @@ impl Builder {
         if let Some(error) = take_first(&mut self.errors) {
             return Err(error);
         }
-        if self.is_disabled {
+        let config = self.config();
+        if *self.is_disabled {
             // What callers sent goes on to callees all the same, as OpenTelemetry asks.
-            set_propagation(self.propagators, &mut self.baggage_fields);
-            return self.disabled();
+            set_propagation(*self.propagators, self.baggage_fields.into_value());
+            return disabled(self.warnings, *self.is_strict, *self.diagnostics, config);
         }
         #[cfg(feature = "poller")]
         let poller = self.poller.map(|period| (period, std::mem::take(&mut self.measurements)));
         #[cfg(feature = "poller")]
         check_poller(poller.as_ref())?;
-        let propagators = self.propagators;
-        let mut baggage_fields = std::mem::take(&mut self.baggage_fields);
-        let (globals, level, is_strict) = (self.globals, self.diagnostics, self.is_strict);
+        let propagation = (*self.propagators, (*self.baggage_fields).clone());
+        let (globals, level, is_strict) = (self.globals, *self.diagnostics, *self.is_strict);
         let mut warnings = std::mem::take(&mut self.warnings);
         let builder = self.pipeline(&mut warnings)?;
         check_strict(is_strict, &mut warnings)?;
         let pipeline = Arc::new(builder.attach()?);
-        if let Some(level) = level {
-            diagnostics::set_level(level);
-        }
+        diagnostics::set_level(level);
         for (variable, error) in warnings {
             // `Debug` is the text with its sources: whoever handles the error prints the chain.
             diagnostics::report(variable, Level::Warn, format!("{error:?}"));
         }
+        diagnostics::report("settings", Level::Debug, config.line());
         // From here on the drop of `telemetry` takes everything back.
-        let mut telemetry = Telemetry::new(pipeline);
+        let mut telemetry = Telemetry::new(pipeline, config);
         #[cfg(feature = "poller")]
         if let Some((period, measurements)) = poller {
             telemetry.set_poller(start_poller(period, measurements)?);
         }
         take_globals(&mut telemetry, globals);
-        set_propagation(propagators, &mut baggage_fields);
+        set_propagation(propagation.0, propagation.1);
         Ok(telemetry)
     }
 
-    /// `OTEL_SDK_DISABLED`: nothing is started, everything can be called.
-    fn disabled(mut self) -> Result<Telemetry, Error> {
-        check_strict(self.is_strict, &mut self.warnings)?;
-        if let Some(level) = self.diagnostics {
-            diagnostics::set_level(level);
-        }
-        diagnostics::report("OTEL_SDK_DISABLED", Level::Info, "telemetry is off: it is `true`");
-        Ok(Telemetry::off())
-    }
-
     fn pipeline(self, warnings: &mut Vec<Warning>) -> Result<pipeline::Builder, Error> {
-        let common = Common { filter: &self.filter, metric_interval: self.metric_interval };
-        let console = outputs::console(self.console, self.shown, connection::of)?;
-        let console = console.map(|sink| common.sink(sink, self.filters.console));
+        let common = Common { filter: &self.filter, metric_interval: *self.metric_interval };
+        let console = outputs::console(self.console.into_value(), self.shown, connection::of)?;
+        let console = console.map(|sink| common.sink(sink, self.filters.console.into_value()));
         let json = outputs::json(self.json, warnings)?;
-        let json = json.map(|sink| common.sink(sink, self.filters.json));
+        let json = json.map(|sink| common.sink(sink, self.filters.json.into_value()));
         #[cfg(feature = "otlp-http")]
-        let otlp = self.otlp.sink(warnings)?.map(|sink| common.sink(sink, self.filters.otlp));
+        let otlp =
+            self.otlp.sink(warnings)?.map(|sink| common.sink(sink, self.filters.otlp.into_value()));
         #[cfg(not(feature = "otlp-http"))]
-        let otlp: Option<SinkBuilder> = self.filters.otlp.and(None);
+        let otlp: Option<SinkBuilder> = None;
         let mut builder = Pipeline::builder()
-            .resource(with_instance(self.resource))
+            .resource(with_instance(self.resource.resource()))
             .redaction(self.redaction)
-            .waits(self.waits)
-            .tracing(self.globals.tracing)
-            .log(self.globals.log);
-        if let Some(bytes) = self.buffer_bytes {
-            builder = builder.buffer_bytes(bytes);
-        }
-        if let Some(sampler) = self.sampler {
+            .waits(*self.waits)
+            .buffer_bytes(*self.buffer_bytes)
+            .tracing(*self.globals.tracing)
+            .log(*self.globals.log);
+        if let Some(sampler) = self.sampler.into_value().sampler {
             builder = builder.sampler(sampler);
         }
         let own: [Option<SinkBuilder>; 3] = [console, json, otlp];
@@ -105,9 +94,22 @@ impl Builder {
     }
 }
 
-fn set_propagation(propagators: Propagators, baggage_fields: &mut Vec<String>) {
+/// `OTEL_SDK_DISABLED`: nothing is started, everything can be called.
+fn disabled(
+    mut warnings: Vec<Warning>,
+    is_strict: bool,
+    level: Option<Level>,
+    config: Config,
+) -> Result<Telemetry, Error> {
+    check_strict(is_strict, &mut warnings)?;
+    diagnostics::set_level(level);
+    diagnostics::report("OTEL_SDK_DISABLED", Level::Info, "telemetry is off: it is `true`");
+    Ok(Telemetry::off(config))
+}
+
+fn set_propagation(propagators: Propagators, baggage_fields: Vec<String>) {
     context::set_propagators(propagators);
-    context::set_baggage_fields(std::mem::take(baggage_fields));
+    context::set_baggage_fields(baggage_fields);
 }
 
 fn take_first(errors: &mut Vec<Error>) -> Option<Error> {
@@ -144,15 +146,15 @@ fn random_uuid() -> Option<String> {
 fn take_globals(telemetry: &mut Telemetry, globals: Globals) {
     #[cfg(feature = "otlp-http")]
     telemetry_core::set_async_probe(|| tokio::runtime::Handle::try_current().is_ok());
-    if globals.metrics
+    if *globals.metrics
         && let Err(error) = Recorder::new(metric::global().clone()).install()
     {
         diagnostics::report("metrics.bridge", Level::Warn, error.to_string());
     }
-    if globals.panic_hook {
+    if *globals.panic_hook {
         telemetry.install_panic_hook();
     }
-    if globals.exit_hook {
+    if *globals.exit_hook {
         telemetry.install_exit_hook();
     }
 }

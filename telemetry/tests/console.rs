@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may say so")]
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 const CHILD: &str = "TELEMETRY_TEST_CHILD";
+const LONG: &str = "TELEMETRY_TEST_LONG";
 
 /// Is this process the child? Then it has emitted an event.
 fn emitted_as_child() -> bool {
@@ -12,6 +13,9 @@ fn emitted_as_child() -> bool {
     if is_child {
         let _telemetry = telemetry_toolkit::builder().from_env().init().unwrap();
         tracing::info!(n = 1, "hello");
+        if std::env::var_os(LONG).is_some() {
+            tracing::info!(text = "x".repeat(100_000), "long");
+        }
     }
     is_child
 }
@@ -19,7 +23,7 @@ fn emitted_as_child() -> bool {
 fn child(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, "1");
-    for name in ["RUST_LOG", "TELEMETRY_CONSOLE", "JOURNAL_STREAM"] {
+    for name in ["RUST_LOG", "TELEMETRY_CONSOLE", "JOURNAL_STREAM", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
     command
@@ -49,6 +53,93 @@ fn journal_gets_lines_with_a_priority() {
         assert_eq!(text, expected, "{output:?}");
         let has_json = String::from_utf8_lossy(&output.stdout).contains(r#""n":1"#);
         assert_eq!(has_json, difference == 1, "{output:?}");
+    }
+}
+
+/// Runs a command with a pseudo-terminal as its standard error, and returns what it wrote there.
+#[cfg(target_os = "linux")]
+fn run_on_terminal(command: &mut Command) -> (Output, String) {
+    use std::io::Read;
+    use std::os::fd::{FromRawFd, OwnedFd};
+    let (mut ours, mut theirs) = (-1, -1);
+    let null = std::ptr::null_mut();
+    // SAFETY: two places for descriptors; name, settings and size may be left out (openpty(3)).
+    let made =
+        unsafe { libc::openpty(&raw mut ours, &raw mut theirs, null, null.cast(), null.cast()) };
+    assert_eq!(made, 0);
+    // SAFETY: both were just opened, and nobody else owns them.
+    let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
+    let output = command.stderr(theirs).output().unwrap();
+    command.stderr(std::process::Stdio::null()); // and with it our copy of their end is closed
+    let mut text = Vec::new();
+    // A terminal whose other end is closed reads as an error.
+    let _ = std::fs::File::from(ours).read_to_end(&mut text);
+    (output, String::from_utf8(text).unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn terminal_gets_lines_for_people_and_no_metrics() {
+    if emitted_as_child() {
+        return;
+    }
+    let mut command = child("terminal_gets_lines_for_people_and_no_metrics");
+    let (output, text) = run_on_terminal(command.env("NO_COLOR", "1"));
+    let lines: Vec<_> = text.lines().collect();
+    let [line] = lines[..] else { panic!("{text}") };
+    assert!(
+        line.ends_with("Z INFO  hello                                    n=1  console"),
+        "{line}"
+    );
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("hello"), "{output:?}");
+    command.env_remove("NO_COLOR").env("TERM", "xterm");
+    let (_, text) = run_on_terminal(&mut command);
+    assert!(text.contains('\u{1b}'), "a terminal has colours: {text:?}");
+}
+
+#[test]
+fn pipe_gets_lines_of_16_kib_at_most_and_metrics() {
+    if emitted_as_child() {
+        return;
+    }
+    let mut command = child("pipe_gets_lines_of_16_kib_at_most_and_metrics");
+    let output = command.env(LONG, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let long = text.lines().find(|line| line.contains(r#""long""#)).unwrap();
+    assert!((8_000..=16 * 1024).contains(&long.len()), "{}", long.len());
+    assert!(text.contains(r#""process.memory.usage""#), "{text}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn settings_are_told_at_debug_level_with_their_origin() {
+    if emitted_as_child() {
+        return;
+    }
+    let mut command = child("settings_are_told_at_debug_level_with_their_origin");
+    let filtered = command.env("RUST_LOG", "info,telemetry=debug").output().unwrap();
+    let text = String::from_utf8_lossy(&filtered.stdout);
+    assert!(text.contains("filter=info,telemetry=debug (RUST_LOG)"), "{filtered:?}");
+    assert_eq!(String::from_utf8_lossy(&filtered.stderr), "", "a record is enough");
+}
+
+#[test]
+fn all_but_the_console_is_the_same_wherever_the_output_goes() {
+    let config = telemetry_toolkit::builder().config();
+    let expected = [
+        ("filter", "info"),
+        ("otlp", "off"),
+        ("json_file", "off"),
+        #[cfg(feature = "poller")]
+        ("poll_period", "10s"),
+        ("metric_interval", "60s"),
+        ("sampler", "all"),
+        ("buffer_bytes", "16777216"),
+        ("panic_hook", "on"),
+        ("exit_hook", "on"),
+    ];
+    for (setting, value) in expected {
+        assert_eq!(config.get(setting), Some((value, "default")), "{setting}");
     }
 }
 

@@ -51,7 +51,9 @@ fn push_cell(cell: &Cell, limits: Limits, out: &mut String) {
     // Writing to a `String` does not fail.
     let _ = match cell {
         Cell::Text(text) => return push_text(text, limits, out),
-        Cell::Texts(texts) => return push_list(texts, out, |text, out| push_text(text, limits, out)),
+        Cell::Texts(texts) => {
+            return push_list(texts, out, |text, out| push_text(text, limits, out));
+        }
         Cell::Fields(fields) => return push_fields(fields, limits, out),
         Cell::Count(number) | Cell::Bytes(number) => write!(out, "{number}"),
         Cell::Number(number) if number.is_finite() => write!(out, "{number}"),

@@ -56,10 +56,8 @@ fn columns(rows: &[Row], cells: &[Vec<String>]) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::new();
     for (row, texts) in rows.iter().zip(cells) {
         for ((key, cell), text) in row.cells().zip(texts) {
-            let is_number = matches!(
-                cell,
-                Cell::Count(_) | Cell::Bytes(_) | Cell::Number(_) | Cell::Age(_)
-            );
+            let is_number =
+                matches!(cell, Cell::Count(_) | Cell::Bytes(_) | Cell::Number(_) | Cell::Age(_));
             let at = columns.iter().position(|column| column.key == key).unwrap_or_else(|| {
                 let width = heading(key).chars().count();
                 columns.push(Column { key, width, is_number });

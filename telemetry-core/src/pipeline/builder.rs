@@ -23,6 +23,8 @@ use std::time::Duration;
 pub const EXPORTERS_MAX: usize = 32;
 /// How often metrics are read, unless told otherwise (`OTEL_METRIC_EXPORT_INTERVAL`).
 pub const METRIC_INTERVAL: Duration = Duration::from_secs(60);
+/// How many bytes of records may wait in the threads' buffers, unless told otherwise.
+pub const BUFFER_BYTES: usize = BUDGET_BYTES;
 /// The least budget for buffers.
 const BUDGET_BYTES_MIN: usize = 256 * 1024;
 /// The least size of an exporter's queue.
@@ -56,6 +58,11 @@ impl SinkBuilder {
             queue_bytes: 8 * 1024 * 1024,
             metric_interval: METRIC_INTERVAL,
         }
+    }
+
+    /// The exporter's name.
+    pub fn name(&self) -> &str {
+        self.exporter.name()
     }
 
     /// What it takes; [`Level::Info`] and above by default.
@@ -145,7 +152,7 @@ impl Default for Builder {
         Self {
             resource: Resource::default(),
             sinks: Vec::new(),
-            buffer_bytes: BUDGET_BYTES,
+            buffer_bytes: BUFFER_BYTES,
             waits: Waits::default(),
             sampler: None,
             registry: metric::global().clone(),

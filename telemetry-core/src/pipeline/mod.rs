@@ -21,7 +21,7 @@ use crate::router;
 pub use crate::runner::OnFull;
 use crate::runner::Sink;
 use crate::worker::{Command, Commands};
-pub use builder::{Builder, EXPORTERS_MAX, METRIC_INTERVAL, SinkBuilder};
+pub use builder::{BUFFER_BYTES, Builder, EXPORTERS_MAX, METRIC_INTERVAL, SinkBuilder};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

@@ -12,6 +12,7 @@ use super::carrier::{Extract, Inject};
 use super::ids::{SpanId, TraceId};
 use super::trace_parent::{TraceFlags, TraceParent};
 use super::trace_state::TraceState;
+use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 const TRACE_PARENT: &str = "traceparent";
@@ -67,6 +68,18 @@ impl RemoteContext {
 /// A set of propagators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Propagators(u8);
+
+impl fmt::Display for Propagators {
+    /// As `OTEL_PROPAGATORS` has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::NONE => "none",
+            Self::TRACE_CONTEXT => "tracecontext",
+            Self::BAGGAGE => "baggage",
+            _ => "tracecontext,baggage",
+        })
+    }
+}
 
 impl Propagators {
     /// None: nothing is read or written.

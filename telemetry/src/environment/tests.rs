@@ -35,11 +35,7 @@ fn what_can_be_read_is_taken() {
         ("TELEMETRY_CONSOLE", "JSON@stderr", console(Format::Json, Some(Stream::Stderr))),
         ("TELEMETRY_CONSOLE", "logfmt@stdout", console(Format::Logfmt, Some(Stream::Stdout))),
         ("TELEMETRY_JSON_FILE", "/x/y", Settings { json_file: Some("/x/y".into()), ..none() }),
-        (
-            "OTEL_SERVICE_NAME",
-            "shop",
-            Settings { resource: pair("service.name", "shop"), ..none() },
-        ),
+        ("OTEL_SERVICE_NAME", "shop", Settings { service_name: Some("shop".to_owned()), ..none() }),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=%20", Settings { resource: pair("a", " "), ..none() }),
         (
             "OTEL_METRIC_EXPORT_INTERVAL",
@@ -138,15 +134,6 @@ fn empty_is_unset() {
     let (settings, warnings) = read(&|_| Some("  ".to_owned()));
     assert_eq!(settings, Settings::default());
     assert!(warnings.is_empty(), "{warnings:?}");
-}
-
-#[test]
-fn service_name_stands_above_the_attributes() {
-    let (settings, _) = read_all(&[
-        ("OTEL_SERVICE_NAME", "shop"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,a=b"),
-    ]);
-    assert_eq!(settings.resource.last().unwrap().1, "shop", "the last one wins");
 }
 
 #[test]
