@@ -4,7 +4,8 @@
 //!
 //! - What is queued or under way is bounded in bytes. When it is full, [`OnFull`] decides; an
 //!   exporter that made no progress for [`PATIENCE`] is stalled and loses only its own data, until
-//!   its queue is half empty.
+//!   its queue is half empty. Progress is a batch that is settled, and a part of one that was
+//!   written ([`progressed`]): a slow disk is waited for.
 //! - Every delivery that was enqueued is settled exactly once: by its ack, by a panic, or by the
 //!   deadline of the shutdown.
 //! - A shutdown waits for the retries that are due before its deadline; a runner that is still
@@ -22,6 +23,7 @@ use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use crate::level::Level;
 use crate::metric::Snapshot;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -35,7 +37,7 @@ const PATIENCE: Duration = Duration::from_millis(80);
 const PATIENCE_AWAKE: Duration = Duration::from_millis(15);
 /// How long the worker waits at a time.
 const WAIT: Duration = Duration::from_millis(2);
-/// How long an exporter may make no progress although it computes, or waits for a core.
+/// How long an exporter may make no progress although it computes, or waits for a core or a disk.
 const PATIENCE_RUNNING: Duration = Duration::from_secs(2);
 /// How long a batch may go on being retried.
 const RETRY_MAX: Duration = Duration::from_secs(300);
@@ -237,6 +239,7 @@ impl Sink {
                 self.progress.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner).0;
             if queue.progressed_at != progressed_at {
                 patience.renew();
+                self.intake.announce_work();
                 continue;
             }
             let idle = clock::now().saturating_duration_since(progressed_at);
@@ -406,11 +409,12 @@ impl Sink {
     }
 
     /// The runner: serves the queue until it is told to end.
-    pub(crate) fn run(&self, mut exporter: Box<dyn Exporter>, context: &Context) {
+    pub(crate) fn run(self: &Arc<Self>, mut exporter: Box<dyn Exporter>, context: &Context) {
         crate::local::mark_own_thread();
         if let Some(thread) = Thread::current() {
             let _ = self.thread.set(thread);
         }
+        SERVED.set(Some(Arc::clone(self)));
         let mut rest = Rest::default();
         self.guarded(&mut rest, || exporter.start(context));
         loop {
@@ -454,6 +458,20 @@ impl Sink {
             }
         }
     }
+}
+
+thread_local! {
+    /// The sink whose runner the thread is.
+    static SERVED: RefCell<Option<Arc<Sink>>> = const { RefCell::new(None) };
+}
+
+/// Tells that the exporter whose thread this is got a part of its batch out.
+pub(crate) fn progressed() {
+    SERVED.with_borrow(|sink| {
+        if let Some(sink) = sink {
+            sink.queue().progressed_at = clock::now();
+        }
+    });
 }
 
 impl Queue {
@@ -509,12 +527,13 @@ impl Thread {
         Some(Self { stat: std::path::Path::new("/proc").join(thread).join("stat") })
     }
 
-    /// Does the thread run, or wait for a core only (state `R`, proc_pid_stat(5))?
+    /// Does the thread run, or wait for a core or a disk only (states `R` and `D`,
+    /// proc_pid_stat(5))?
     fn is_runnable(&self) -> bool {
         std::fs::read(&self.stat).is_ok_and(|stat| {
             // The thread's name stands in parentheses and may hold some itself.
             let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
-            state == Some(&b'R')
+            matches!(state, Some(b'R' | b'D'))
         })
     }
 }

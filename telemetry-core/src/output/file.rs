@@ -6,9 +6,9 @@
 //!   processes do not overwrite each other.
 //! - Opened with `O_NOFOLLOW`, `O_CLOEXEC` and mode 0640; with `O_NONBLOCK`, so that a named pipe
 //!   without a reader is an error at once and not a start that hangs.
-//! - At most once a second the path is compared with the open file; a file renamed or deleted is
-//!   opened anew. What would go into a file without a name is not written: it would be lost
-//!   without being counted.
+//! - Before every write the open file is asked whether it still has a name, and at most once a
+//!   second the path is compared with it; a file renamed or deleted is opened anew. What would go
+//!   into a file without a name is not written: it would be lost without being counted.
 
 use crate::clock;
 use std::fs::{File, OpenOptions};
@@ -62,6 +62,7 @@ impl LogFile {
     /// Makes sure that the path still names the open file.
     pub(super) fn refresh(&mut self) -> Refresh {
         let now = clock::now();
+        self.suspect |= self.is_deleted();
         if !self.suspect && now.duration_since(self.checked) < CHECK_PERIOD {
             return Refresh::Same;
         }

@@ -25,6 +25,7 @@ use crate::diagnostics;
 use crate::export::Outcome;
 use crate::ledger::{Cause, Signal, Units};
 use crate::level::Level;
+use crate::runner::progressed;
 use file::{LogFile, Refresh};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -79,7 +80,8 @@ impl LineWriter {
     /// Appends to a file, made with mode 0640 if it does not exist.
     ///
     /// A symbolic link in the last place of the path is refused. A file that is renamed or deleted
-    /// meanwhile is opened anew at the path within a second.
+    /// meanwhile is opened anew at the path: deleted, before the next write; renamed, within a
+    /// second.
     ///
     /// # Errors
     ///
@@ -262,6 +264,7 @@ fn write_all(writer: &mut dyn Write, bytes: &[u8]) -> Result<usize, Failure> {
             Ok(more) => {
                 taken += more;
                 stalled_since = None;
+                progressed();
                 continue;
             }
             Err(error) => error,

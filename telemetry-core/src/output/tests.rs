@@ -195,6 +195,17 @@ mod files {
     }
 
     #[test]
+    fn deleted_file_is_opened_anew_before_the_next_write() {
+        let directory = Directory::new("deleted");
+        let path = directory.0.join("log");
+        let mut output = LineWriter::file(&path).unwrap();
+        assert_eq!(write(&mut output, &["one\n"]), Outcome::Delivered);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(write(&mut output, &["two\n"]), Outcome::Delivered);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+    }
+
+    #[test]
     fn error_at_the_start_names_the_path_and_has_the_reason() {
         let directory = Directory::new("errors");
         let link = directory.0.join("link");

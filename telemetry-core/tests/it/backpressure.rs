@@ -1,11 +1,13 @@
 //! What happens at each limit: the budget of the buffers, the queue of an exporter.
 
 use crate::support::*;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use telemetry_core::Waits;
 use telemetry_core::export::{Outcome, Signals};
-use telemetry_core::ledger::Cause;
+use telemetry_core::ledger::{Cause, Signal};
 use telemetry_core::metric::{Data, Registry};
+use telemetry_core::output::LineWriter;
 use telemetry_core::pipeline::{OnFull, Pipeline, ScopedPipeline, SinkBuilder};
 use telemetry_core::testing::MemoryExporter;
 
@@ -197,4 +199,42 @@ fn burst_beside_busy_cores_loses_nothing() {
     let report = shut_down(pipeline);
     assert_eq!(report.lost(), 0, "{report}");
     seen.assert_all(0, 200_000);
+}
+
+/// Takes 32 KiB every 30 ms: a slow disk.
+struct SlowDisk(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for SlowDisk {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(30));
+        let taken = bytes.len().min(32 * 1024);
+        self.0.lock().unwrap().extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn slow_disk_that_takes_a_batch_bit_by_bit_loses_nothing() {
+    let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let mut output = LineWriter::writer(Box::new(SlowDisk(Arc::clone(&written))));
+    let line = [&[b'x'; 99][..], b"\n"].concat();
+    let slow = Scripted::new("slow", move |batch, ack| {
+        output.begin();
+        for _ in batch.records() {
+            output.line().extend_from_slice(&line);
+            output.end_line(Signal::Log);
+        }
+        ack.finish(output.finish());
+    });
+    // A batch (an eighth of the queue) takes longer than the patience with an exporter.
+    let sink = SinkBuilder::new(slow).queue_bytes(1536 * 1024);
+    let pipeline = Pipeline::builder().sink(sink).buffer_bytes(256 * 1024).scoped().unwrap();
+    pipeline.run(|| emit_many(0, 25_000));
+    let report = shut_down(pipeline);
+    assert_eq!(logs(&report, "slow").delivered, 25_000, "{report}");
+    assert_eq!(written.lock().unwrap().len(), 2_500_000);
 }
