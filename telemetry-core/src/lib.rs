@@ -26,11 +26,14 @@ pub mod bridge;
 pub mod context;
 #[expect(unsafe_code, reason = "span slots are shared memory of one type for ever")]
 mod recorder;
+mod scope;
 mod router;
 mod sampler;
 #[expect(unsafe_code, reason = "a thread's state is reached through a raw pointer")]
 mod local;
+mod takers;
 mod plan;
+mod tape;
 #[expect(unsafe_code, reason = "call sites count in a ledger behind an atomic pointer")]
 mod intake;
 mod own;

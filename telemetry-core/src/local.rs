@@ -12,11 +12,11 @@
 use crate::chunk::Producer;
 use crate::intake::Intake;
 use crate::own::{self, is_own_thread};
-use crate::plan::Scope;
 use crate::propagation::Frames;
 use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
 use crate::rules::Rules;
+use crate::takers::Takers;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +30,7 @@ pub(crate) mod mode {
     pub(crate) const SIDE: u32 = 4;
     /// The thread is the pipeline's own.
     pub(crate) const OWN: u32 = 8;
-    /// A scoped pipeline takes the thread's records.
+    /// A scoped pipeline or a capture takes the thread's records.
     pub(crate) const SCOPED: u32 = 16;
     /// The next record is decided about once its fields are written.
     pub(crate) const LATE: u32 = 64;
@@ -77,7 +77,7 @@ pub(crate) struct Local {
     pub(crate) ids: Generator,
     pub(crate) free_slots: FreeSlots,
     pub(crate) side: RefCell<Vec<u8>>,
-    pub(crate) scope: RefCell<Option<ScopedBuffer>>,
+    pub(crate) takers: Takers,
     /// The last event's callsite: how the `log` bridge knows `tracing`'s own log record of it.
     pub(crate) last_callsite: Cell<u32>,
     /// The attached pipeline's rules, as this thread knows them.
@@ -165,12 +165,6 @@ impl Stack {
     }
 }
 
-/// The buffer of a thread in a scoped pipeline.
-pub(crate) struct ScopedBuffer {
-    pub(crate) scope: Arc<Scope>,
-    pub(crate) producer: std::rc::Rc<Producer>,
-}
-
 /// How many spans a thread may be in at once; further ones keep the current span.
 pub(crate) const STACK_MAX: usize = 1 << 16;
 
@@ -190,7 +184,7 @@ impl Local {
             ids: Generator::new(),
             free_slots: FreeSlots::new(),
             side: RefCell::new(Vec::new()),
-            scope: RefCell::new(None),
+            takers: Takers::new(),
             last_callsite: Cell::new(0),
             rules: RefCell::new(None),
             around: Cell::new(Around { handle: 0, version: u64::MAX, directives: 0 }),
@@ -329,6 +323,7 @@ impl SharedAccess {
             local.set_current(Current::default());
             local.stack.clear();
             local.frames.clear();
+            local.takers.clear();
         }
         Some(Self { guard })
     }
@@ -338,6 +333,22 @@ impl Drop for SharedAccess {
     fn drop(&mut self) {
         IN_SHARED.set(false);
     }
+}
+
+/// Runs `f`, and lets nothing be recorded that the thread emits meanwhile: an allocator that logs,
+/// for example, must not feed what reads the records.
+pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            if !self.0 {
+                with(|local| local.mode.set(local.mode.get() & !mode::OWN));
+            }
+        }
+    }
+    let was_quiet = with(|local| local.mode.replace(local.mode.get() | mode::OWN) & mode::OWN != 0);
+    let _restore = Restore(was_quiet.unwrap_or(true));
+    f()
 }
 
 /// Marks the calling thread as the pipeline's own: what it emits goes to diagnostics only, and it

@@ -12,6 +12,7 @@ use crate::filter::Filter;
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::rules::Rules;
+use crate::tape::Tape;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -112,9 +113,18 @@ fn next_rules_generation() -> u16 {
     }
 }
 
-/// A pipeline that takes the records of the threads inside its scope only.
+/// What takes the records of the threads inside it: a scoped pipeline, or a capture.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) plan: Arc<Plan>,
     pub(crate) intake: Arc<Intake>,
+    /// Where a capture's records go, instead of into buffers of the intake.
+    pub(crate) tape: Option<Tape>,
+}
+
+impl Scope {
+    /// Does it still take records? A capture may have ended while threads are inside it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.tape.as_ref().is_none_or(|tape| !tape.has_ended())
+    }
 }

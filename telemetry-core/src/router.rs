@@ -13,15 +13,18 @@ use crate::callsite::{self, Callsite, Decision, Verdict};
 use crate::error::Error;
 use crate::intake::Intake;
 use crate::level::Level;
-use crate::local::{self, ScopedBuffer, mode};
+use crate::local;
 use crate::plan::{Plan, Scope};
 use crate::record::flag;
 use crate::redaction::{self, Redaction};
 use crate::rules::Rules;
 use crate::sampler;
+use crate::tape;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tracing_core::subscriber::Interest;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use tracing_core::dispatcher::{self, DefaultGuard};
+use tracing_core::subscriber::{Interest, NoSubscriber};
 use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite};
 
 /// The process's `tracing` subscriber.
@@ -86,10 +89,10 @@ fn plans() -> MutexGuard<'static, Plans> {
 
 /// A number that tells a pipeline's records from those of the ones before it.
 pub(crate) fn next_epoch() -> u8 {
-    // 0 is what callsites say that were never decided.
+    // 0 is what callsites say that were never decided; captures have one of their own.
     loop {
         let epoch = EPOCH.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        if epoch != 0 {
+        if epoch != 0 && epoch != tape::EPOCH {
             return epoch;
         }
     }
@@ -286,7 +289,8 @@ pub(crate) fn interest(metadata: &'static Metadata<'static>) -> Interest {
         return Interest::always();
     }
     let scopes = live_scopes();
-    let wanted = !callsite.decision().is_nobody()
+    let wanted = has_captures()
+        || !callsite.decision().is_nobody()
         || scopes.iter().any(|scope| !scope.plan.decide(callsite).is_nobody());
     if wanted { Interest::sometimes() } else { Interest::never() }
 }
@@ -307,10 +311,7 @@ pub(crate) fn wants_unregistered(metadata: &Metadata<'_>) -> bool {
 }
 
 fn thread_scope() -> Option<Arc<Scope>> {
-    let scope = |local: &local::Local| {
-        local.scope.try_borrow().ok()?.as_ref().map(|scoped| Arc::clone(&scoped.scope))
-    };
-    local::with(scope).flatten()
+    local::with(|local| local.takers.scope()).flatten()
 }
 
 /// What sinks of the attached pipeline (or the thread's scope) want an event without a callsite;
@@ -338,6 +339,9 @@ pub(crate) fn decide_event(
 
 /// The least severe level that any pipeline wants.
 pub(crate) fn max_level() -> LevelFilter {
+    if has_captures() {
+        return LevelFilter::TRACE;
+    }
     let scopes = live_scopes();
     let attached = plans().attached.clone();
     let levels = attached.iter().chain(scopes.iter().map(|scope| &scope.plan));
@@ -365,13 +369,18 @@ pub(crate) fn has_scopes() -> bool {
     SCOPES.load(Ordering::Relaxed) != 0
 }
 
+/// Tells call sites whether there are scopes.
+fn show_scopes(plans: &Plans) {
+    SCOPES.store(plans.scopes.len() + usize::from(has_captures()), Ordering::Relaxed);
+}
+
 /// Makes a scoped pipeline known, so that the callsites it wants are not silenced.
 pub(crate) fn add_scope(scope: &Arc<Scope>) {
     {
         let mut plans = plans();
         plans.scopes.retain(|scope| scope.strong_count() > 0);
         plans.scopes.push(Arc::downgrade(scope));
-        SCOPES.store(plans.scopes.len(), Ordering::Relaxed);
+        show_scopes(&plans);
     }
     rebuild_interest();
 }
@@ -381,31 +390,50 @@ pub(crate) fn remove_scope(scope: &Arc<Scope>) {
     {
         let mut plans = plans();
         plans.scopes.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(scope)));
-        SCOPES.store(plans.scopes.len(), Ordering::Relaxed);
+        show_scopes(&plans);
     }
     rebuild_interest();
 }
 
-/// Runs `f` with the thread's records going to `scope`.
-pub(crate) fn inside<R>(scope: &Arc<Scope>, f: impl FnOnce() -> R) -> R {
-    struct Leave(Option<ScopedBuffer>);
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            let before = self.0.take();
-            local::with(|local| set_scope(local, before));
-        }
-    }
-    let buffer = scope.intake.producer().map(|producer| ScopedBuffer {
-        scope: Arc::clone(scope),
-        producer: std::rc::Rc::new(producer),
-    });
-    let before = local::with(|local| set_scope(local, buffer)).flatten();
-    let _leave = Leave(before);
-    f()
+/// The router as a subscriber of threads, for captures in processes whose global subscriber is
+/// another one, or none. Two of them, because `tracing` asks all subscribers about a callsite only
+/// if it knows of more than one: else it asks the calling thread's, and what a thread without one
+/// says (`never`) would silence the callsite for all.
+static CAPTURES: OnceLock<[Dispatch; 2]> = OnceLock::new();
+static HAS_CAPTURES: AtomicBool = AtomicBool::new(false);
+
+fn has_captures() -> bool {
+    HAS_CAPTURES.load(Ordering::Acquire)
 }
 
-fn set_scope(local: &local::Local, scope: Option<ScopedBuffer>) -> Option<ScopedBuffer> {
-    let scoped = if scope.is_some() { mode::SCOPED } else { 0 };
-    local.mode.set(local.mode.get() & !mode::SCOPED | scoped);
-    local.scope.try_borrow_mut().ok().and_then(|mut place| std::mem::replace(&mut place, scope))
+/// From now on every callsite is asked about, so that captures see it, whoever hit it first.
+pub(crate) fn allow_captures() {
+    CAPTURES.get_or_init(|| {
+        HAS_CAPTURES.store(true, Ordering::Release);
+        show_scopes(&plans());
+        let subscribers = [Dispatch::new(Router), Dispatch::new(Router)];
+        // A thread that was in the middle of the registration of a callsite may have asked before,
+        // and stores the answer that it got, `never`, about now: see `worker::RECHECKS`. Tests must
+        // not fail one time in a million, so it is given time to do that.
+        for _ in 0..SETTLING_ROUNDS {
+            rebuild_interest();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        rebuild_interest();
+        subscribers
+    });
+}
+
+const SETTLING_ROUNDS: u32 = 5;
+
+/// Makes the router the calling thread's subscriber, if it is not already.
+pub(crate) fn enter_here() -> Option<DefaultGuard> {
+    let [subscriber, _] = CAPTURES.get()?;
+    let is_here = dispatcher::get_default(|current| current.is::<Router>());
+    (!is_here).then(|| dispatcher::set_default(subscriber))
+}
+
+/// Does another library's subscriber have what the calling thread emits?
+pub(crate) fn is_foreign_here() -> bool {
+    dispatcher::get_default(|current| !current.is::<Router>() && !current.is::<NoSubscriber>())
 }

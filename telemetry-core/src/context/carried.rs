@@ -9,12 +9,15 @@ use super::task::Live;
 use super::{Entry, Guard, push_frame, top, trace_id};
 use crate::local::{self, Current};
 use crate::metric::Labels;
+use crate::plan::Scope;
 use crate::propagation::{Baggage, Frame, RemoteContext, TraceId};
 use crate::record::flag;
 use crate::recorder::{self, slots, states};
+use crate::scope;
 use std::sync::Arc;
 
-/// A thread's context, taken along to another thread: span, baggage, key-values.
+/// A thread's context, taken along to another thread: span, baggage, key-values, and in tests the
+/// capture that takes its records.
 ///
 /// ```
 /// use telemetry_core::context::Carried;
@@ -32,6 +35,7 @@ pub struct Carried {
     meets: Meets,
     /// The task that it is the context of.
     pub(super) task: Option<Arc<Live>>,
+    capture: Capture,
 }
 
 /// What becomes of the frame that the thread has where the context is entered.
@@ -43,6 +47,15 @@ enum Meets {
     AddsValues,
     /// Its values stay, its baggage counts no more.
     SetsBaggage,
+}
+
+/// What becomes of the capture that takes the thread's records, in tests.
+#[derive(Debug, Clone)]
+enum Capture {
+    /// It goes on.
+    Kept,
+    /// This one takes them, or none if there was none.
+    Replaced(Option<Arc<Scope>>),
 }
 
 /// What becomes of the thread's current span.
@@ -93,27 +106,34 @@ impl Carried {
         } else {
             Span::Parent(Parent::holding(current))
         };
-        Self { span, frame: Some(top().unwrap_or_default()), meets: Meets::Replaces, task: None }
+        Self {
+            span,
+            frame: Some(top().unwrap_or_default()),
+            meets: Meets::Replaces,
+            capture: Capture::Replaced(scope::current_capture()),
+            task: None,
+        }
     }
 
     pub(super) fn of_values(values: &Labels) -> Self {
         let frame = top().unwrap_or_default().with_values(values);
-        Self {
-            span: Span::Kept,
-            frame: Some(Arc::new(frame)),
-            meets: Meets::AddsValues,
-            task: None,
-        }
+        Self::of_frame(frame, Meets::AddsValues)
     }
 
     pub(super) fn of_baggage(baggage: Baggage) -> Self {
         let frame = Frame::new(super::values(), baggage);
-        Self {
-            span: Span::Kept,
-            frame: Some(Arc::new(frame)),
-            meets: Meets::SetsBaggage,
-            task: None,
-        }
+        Self::of_frame(frame, Meets::SetsBaggage)
+    }
+
+    fn of_frame(frame: Frame, meets: Meets) -> Self {
+        let frame = Some(Arc::new(frame));
+        Self { span: Span::Kept, frame, meets, capture: Capture::Kept, task: None }
+    }
+
+    /// Nothing but a capture.
+    pub(crate) fn of_capture(scope: Arc<Scope>) -> Self {
+        let capture = Capture::Replaced(Some(scope));
+        Self { span: Span::Kept, frame: None, meets: Meets::AddsValues, capture, task: None }
     }
 
     pub(super) fn of_remote(remote: &RemoteContext) -> Self {
@@ -147,6 +167,11 @@ impl Carried {
     /// Makes it the thread's context while the guard lives.
     #[must_use = "the context is left with its guard"]
     pub fn enter(&self) -> Guard {
+        let scope = match &self.capture {
+            Capture::Kept => None,
+            Capture::Replaced(Some(scope)) if scope.is_open() => scope::enter_capture(scope),
+            Capture::Replaced(_) => scope::enter_none(),
+        };
         let entry = match &self.span {
             Span::Kept => Entry::Nothing,
             Span::Here(handle) => {
@@ -160,7 +185,7 @@ impl Carried {
         };
         let frame = self.frame_here();
         let number = frame.and_then(|frame| local::with(|local| push_frame(local, &frame)));
-        Guard::new(number.flatten(), entry)
+        Guard::new(number.flatten(), entry, scope)
     }
 
     fn frame_here(&self) -> Option<Arc<Frame>> {
@@ -197,7 +222,8 @@ impl Clone for Carried {
             }
             Span::Parent(parent) => Span::Parent(Parent::holding(parent.current)),
         };
-        Self { span, frame: self.frame.clone(), meets: self.meets, task: self.task.clone() }
+        let (frame, capture) = (self.frame.clone(), self.capture.clone());
+        Self { span, frame, meets: self.meets, capture, task: self.task.clone() }
     }
 }
 

@@ -43,6 +43,7 @@ use crate::metric::Labels;
 use crate::propagation::Frame;
 use crate::record::flag;
 use crate::recorder::{self, states};
+use crate::scope::Entered;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -162,6 +163,7 @@ pub struct Guard {
     entry: Entry,
     /// What the guard alone keeps alive.
     owned: Option<Carried>,
+    _scope: Option<Entered>,
     _of_this_thread: PhantomData<*const ()>,
 }
 
@@ -180,8 +182,8 @@ impl Guard {
         guard
     }
 
-    fn new(frame: Option<u64>, entry: Entry) -> Self {
-        Self { frame, entry, owned: None, _of_this_thread: PhantomData }
+    fn new(frame: Option<u64>, entry: Entry, scope: Option<Entered>) -> Self {
+        Self { frame, entry, owned: None, _scope: scope, _of_this_thread: PhantomData }
     }
 }
 

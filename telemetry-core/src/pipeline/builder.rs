@@ -293,7 +293,7 @@ impl Builder {
         router::install()?;
         let intake = Arc::new(Intake::new());
         let (mut pipeline, plan) = self.start(Arc::clone(&intake), None)?;
-        let scope = Arc::new(Scope { plan, intake });
+        let scope = Arc::new(Scope { plan, intake, tape: None });
         router::add_scope(&scope);
         pipeline.scope = Some(Arc::clone(&scope));
         Ok(ScopedPipeline { pipeline, scope })

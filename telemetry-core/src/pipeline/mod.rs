@@ -20,6 +20,7 @@ use crate::plan::Scope;
 use crate::router;
 pub use crate::runner::OnFull;
 use crate::runner::Sink;
+use crate::scope;
 use crate::worker::{Command, Commands};
 pub use builder::{BUFFER_BYTES, Builder, EXPORTERS_MAX, METRIC_INTERVAL, SinkBuilder};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -227,7 +228,8 @@ pub struct ScopedPipeline {
 impl ScopedPipeline {
     /// Runs `f` on this thread with everything it emits going to this pipeline.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        router::inside(&self.scope, f)
+        let _entered = scope::enter(&self.scope);
+        f()
     }
 
     /// As [`Pipeline::flush`].

@@ -88,7 +88,6 @@ impl<'a> RawRecord<'a> {
     }
 
     /// The whole header.
-    #[cfg(test)]
     pub(crate) fn header(self) -> Option<super::Header> {
         Some(super::Header {
             kind: self.kind()?,

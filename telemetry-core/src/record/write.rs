@@ -14,6 +14,7 @@ use super::{
 };
 use crate::error::discard_panic;
 use crate::redaction::{self, REDACTED};
+use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -617,14 +618,31 @@ impl<'a> Writer<'a> {
 
     /// Writes one record into a vector: for tests, and for what the pipeline itself has to say.
     pub(crate) fn to_vec(header: &Header, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-        let mut memory = vec![0_u64; RECORD_BYTES_MAX / 8];
-        // SAFETY: the vector's memory is aligned to 8, long enough, and borrowed by nobody else
-        // until the writer has finished.
+        const FIRST_WORDS: usize = 64;
+        let memory = Growing(RefCell::new(vec![0; FIRST_WORDS]));
+        let start = memory.0.borrow_mut().as_mut_ptr();
+        // SAFETY: the vector's memory is aligned to 8 and that long, and touched by nobody else
+        // until the writer has finished; so is what `grow` returns.
         let mut writer =
-            unsafe { Writer::begin(memory.as_mut_ptr().cast(), RECORD_BYTES_MAX, None, header) };
+            unsafe { Writer::begin(start.cast(), FIRST_WORDS * 8, Some(&memory), header) };
         write(&mut writer);
-        let length = writer.finish().map_or(0, |(_, length)| length);
-        memory.iter().flat_map(|word| word.to_ne_bytes()).take(length).collect()
+        match writer.finish() {
+            // SAFETY: the record was written from `start` on, in the vector's memory.
+            Some((start, length)) => unsafe { std::slice::from_raw_parts(start, length) }.to_vec(),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// Memory that grows with a record, up to the limit of records.
+struct Growing(RefCell<Vec<u64>>);
+
+impl Room for Growing {
+    fn grow(&self, used: usize, wanted: usize) -> Option<(*mut u8, usize)> {
+        let mut memory = self.0.borrow_mut();
+        let words = wanted.max(2 * used).min(RECORD_BYTES_MAX).div_ceil(8);
+        memory.resize(words, 0);
+        Some((memory.as_mut_ptr().cast(), words * 8))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::local::{Around, Current, Local, mode};
 use crate::record::{Header, RawField, RawKey, Value, Writer};
 use crate::router;
 use crate::rules::{Carried, Holder, Rules};
-use std::sync::Arc;
+use crate::tape;
 use tracing_core::span::{Attributes, Record};
 
 /// Calls `f` with the rules that decide about this thread's records, and what they say of a
@@ -29,9 +29,9 @@ fn with_rules<R>(
     callsite: &Callsite,
     f: impl FnOnce(&Rules, Verdict) -> R,
 ) -> Option<R> {
-    if local.mode.get() & mode::SCOPED != 0 {
-        // A copy of the pointer: a user's `Debug` may enter another scope meanwhile.
-        let scope = Arc::clone(&local.scope.try_borrow().ok()?.as_ref()?.scope);
+    if local.mode.get() & mode::SCOPED != 0
+        && let Some(scope) = local.takers.scope()
+    {
         let rules = scope.plan.rules.as_ref()?;
         return Some(f(rules, scope.plan.judge(callsite)));
     }
@@ -52,12 +52,11 @@ fn with_rules<R>(
 
 /// What targets and levels say, where there are no rules: fields of the callsite are redacted.
 fn without_rules(local: &Local, callsite: &Callsite) -> Decision {
-    let verdict = match local.scope.try_borrow().as_deref() {
-        Ok(Some(scoped)) if local.mode.get() & mode::SCOPED != 0 => {
-            scoped.scope.plan.judge(callsite)
-        }
-        _ => callsite.verdict(),
+    let scope = match local.mode.get() & mode::SCOPED {
+        0 => None,
+        _ => local.takers.scope(),
     };
+    let verdict = scope.map_or_else(|| callsite.verdict(), |scope| scope.plan.judge(callsite));
     Decision::of(verdict.decision.epoch(), verdict.static_sinks, callsite.level())
 }
 
@@ -230,18 +229,30 @@ pub(super) struct NewSpan {
     pub(super) decision: Decision,
     pub(super) carried: Carried,
     pub(super) rules: u16,
+    /// Opened in a capture.
+    is_captured: bool,
 }
 
 impl NewSpan {
     /// A span that no directive of spans or fields can touch.
     #[inline(always)]
     pub(super) fn plain(decision: Decision) -> Self {
-        Self { decision, carried: Carried { directives: 0, tests: 0 }, rules: 0 }
+        let carried = Carried { directives: 0, tests: 0 };
+        Self { decision, carried, rules: 0, is_captured: false }
+    }
+
+    /// The span with the mark of a capture's, if a capture has decided.
+    pub(super) fn captured(self) -> Self {
+        Self { is_captured: self.decision.epoch() == tape::EPOCH, ..self }
     }
 
     #[inline(always)]
     pub(super) fn shown(&self) -> Shown {
-        if self.rules == 0 || self.decision.sinks() != 0 { Shown::Yes } else { Shown::No }
+        match self.rules == 0 || self.decision.sinks() != 0 {
+            true if self.is_captured => Shown::Captured,
+            true => Shown::Yes,
+            false => Shown::No,
+        }
     }
 }
 
@@ -262,7 +273,7 @@ pub(super) fn new_span(
         let level = callsite.level();
         let sinks = rules.decide(level, verdict.static_sinks, around, carried.directives, true);
         let decision = Decision::of(verdict.decision.epoch(), sinks, level);
-        NewSpan { decision, carried, rules: rules.generation }
+        NewSpan { decision, carried, rules: rules.generation, is_captured: false }
     })
     .or_else(|| Some(NewSpan::plain(without_rules(local, callsite))))
     .filter(|span| span.rules != 0 || span.decision.sinks() != 0)

@@ -10,6 +10,7 @@
 pub(crate) mod dynamic;
 mod encode;
 mod fields;
+mod route;
 pub(crate) mod slots;
 mod span;
 pub(crate) mod states;
@@ -24,6 +25,8 @@ use crate::ledger::{Cause, Signal};
 use crate::level::Level;
 use crate::local::{self, Current, Local, mode};
 use crate::record::{Header, Kind, RECORD_BYTES_MAX, RawRecord, Writer, flag};
+use crate::router;
+use route::Route;
 use std::sync::atomic::Ordering;
 
 /// How many bytes of nested records are set aside while one record is written.
@@ -35,7 +38,7 @@ pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
     let metadata = event.metadata();
     let callsite = match crate::callsite::find(metadata) {
         Some(callsite) => callsite,
-        None => crate::router::register(metadata),
+        None => router::register(metadata),
     };
     local::with_or(
         |local| tracing_event_in(local, callsite, event),
@@ -82,12 +85,12 @@ fn current_around(local: &Local, event: &tracing_core::Event<'_>) -> Current {
 
 /// Is a record of a `tracing` callsite wanted by the pipeline that takes this thread's?
 fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
-    if crate::router::is_forked() {
+    if router::is_forked() {
         return false;
     }
     let address = std::ptr::from_ref(metadata) as usize;
     let Some(callsite) = crate::callsite::find_at(address) else {
-        return crate::router::wants_unregistered(metadata);
+        return router::wants_unregistered(metadata);
     };
     let is_wanted = |local: &Local| {
         let decision = decision(local, callsite);
@@ -98,7 +101,7 @@ fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
 
 /// Which sinks want an event without a callsite, by the spans around it as well.
 pub(crate) fn decide_event(target: &str, level: Level) -> Decision {
-    crate::router::decide_event(target, level, |rules| {
+    router::decide_event(target, level, |rules| {
         let around = |local: &Local| slots::carried_around(local.current.get().handle, rules);
         local::with(around).unwrap_or(0)
     })
@@ -116,8 +119,11 @@ pub(crate) fn decision(local: &Local, callsite: &Callsite) -> Decision {
 #[cold]
 #[inline(never)]
 fn scoped_decision(local: &Local, callsite: &Callsite) -> Decision {
-    match &*local.scope.borrow() {
-        Some(scoped) => scoped.scope.plan.decide(callsite),
+    if local.mode.get() & mode::OWN != 0 || router::is_forked() {
+        return Decision::NOBODY;
+    }
+    match local.takers.scope() {
+        Some(scope) => scope.plan.decide(callsite),
         None => callsite.decision(),
     }
 }
@@ -168,7 +174,8 @@ fn wake_if_urgent(local: &Local, decision: Decision) {
 #[cold]
 #[inline(never)]
 fn lost(local: &Local, header: Header, signal: Signal, cause: Cause) {
-    with_intake(local, |intake| intake.lost(header.epoch, header.sinks, signal, cause));
+    let route = Route::of(local, &header);
+    route.intake(local).lost(header.epoch, header.sinks, signal, cause);
 }
 
 /// Writes one record into the thread's buffer.
@@ -263,20 +270,13 @@ fn emit_unusual(
     if before & mode::BUSY != 0 {
         return emit_nested(local, &header, before, write);
     }
-    let scoped = (local.scope.borrow().as_ref())
-        .map(|scoped| (scoped.scope.clone(), std::rc::Rc::clone(&scoped.producer)));
+    let route = Route::of(local, &header);
     local.mode.set(before | mode::BUSY);
     let unbusy = Unbusy(local);
-    let written = match &scoped {
-        Some((_, producer)) => producer.write(&header, write),
-        None => local.producer().write(&header, write),
-    };
+    let written = route.write(local, &header, write);
     std::mem::forget(unbusy);
     end_unusual(local, local.mode.get());
-    match &scoped {
-        Some((scope, _)) => scope.intake.waker.after_commit(),
-        None => local.intake.waker.after_commit(),
-    }
+    route.after_commit(local, &header);
     if written { Ok(()) } else { Err(Cause::BufferFull) }
 }
 
@@ -318,33 +318,27 @@ fn append_side(local: &Local) {
     let mut rest = &side[..];
     while let Some(record) = RawRecord::first(rest) {
         rest = &rest[record.bytes().len()..];
-        let written = match &*local.scope.borrow() {
-            Some(scoped) => scoped.producer.append(record.bytes()),
-            None => local.producer().append(record.bytes()),
-        };
-        if !written {
-            lost_nested(local, record);
+        let Some(header) = record.header() else { continue };
+        if !Route::of(local, &header).append(local, record.bytes()) {
+            lost_nested(local, header);
         }
     }
 }
 
-fn lost_nested(local: &Local, record: RawRecord<'_>) {
-    let signal = match record.kind() {
-        Some(Kind::Event) => Signal::Log,
-        Some(Kind::SpanClose) => Signal::Span,
-        _ => return,
-    };
-    with_intake(local, |intake| {
-        intake.lost(record.epoch(), record.sinks(), signal, Cause::BufferFull);
-    });
+fn lost_nested(local: &Local, header: Header) {
+    match header.kind {
+        Kind::Event => lost(local, header, Signal::Log, Cause::BufferFull),
+        Kind::SpanClose => lost(local, header, Signal::Span, Cause::BufferFull),
+        Kind::SpanStart | Kind::SpanRecord | Kind::FollowsFrom => {}
+    }
 }
 
 /// The intake that takes this thread's records.
 pub(crate) fn with_intake<R>(local: &Local, f: impl FnOnce(&Intake) -> R) -> R {
     if local.mode.get() & mode::SCOPED != 0
-        && let Some(scoped) = &*local.scope.borrow()
+        && let Some(scope) = local.takers.scope()
     {
-        return f(&scoped.scope.intake);
+        return f(&scope.intake);
     }
     f(&local.intake)
 }

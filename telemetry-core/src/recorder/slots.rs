@@ -20,8 +20,8 @@ use std::sync::{Mutex, PoisonError};
 const INDEX_BITS: u32 = 24;
 const REFS_BITS: u32 = 24;
 const REFS_MASK: u64 = (1 << (REFS_BITS - 1)) - 1;
-/// Bit of `Slot::state`: the span is there for its fields and its place only, nobody wants it.
-const HIDDEN: u64 = 1 << (REFS_BITS - 1);
+/// Bit of `Slot::state`: the end of the span is unusual; see [`Shown`].
+const UNUSUAL: u64 = 1 << (REFS_BITS - 1);
 pub(crate) const GENERATION_MASK: u64 = (1 << 40) - 1;
 const SEGMENT_SLOTS: u32 = 4096;
 const SEGMENTS: usize = (1 << INDEX_BITS) / SEGMENT_SLOTS as usize;
@@ -34,7 +34,7 @@ pub(crate) const DISABLED: u64 = u64::MAX;
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Slot {
-    /// Generation << 24 | `HIDDEN` | references. 0 references: free, or being freed.
+    /// Generation << 24 | `UNUSUAL` | references. 0 references: free, or being freed.
     state: AtomicU64,
     span_id: AtomicU64,
     trace_high: AtomicU64,
@@ -70,6 +70,8 @@ pub(crate) enum Shown {
     Yes,
     /// It is there for its fields and its place only: its ids are those of the span around it.
     No,
+    /// A capture does, wherever the span ends.
+    Captured,
 }
 
 const RULES_SHIFT: u32 = 16;
@@ -121,9 +123,9 @@ pub(crate) fn open(
     if facts.rules != 0 {
         slot.carried.store(carried.directives, Ordering::Relaxed);
     }
-    let hidden = if shown == Shown::No { HIDDEN } else { 0 };
+    let unusual = if shown == Shown::Yes { 0 } else { UNUSUAL };
     // Release: whoever sees this generation sees the facts.
-    slot.state.store(generation << REFS_BITS | hidden | 1, Ordering::Release);
+    slot.state.store(generation << REFS_BITS | unusual | 1, Ordering::Release);
     generation << INDEX_BITS | u64::from(index)
 }
 
@@ -270,8 +272,8 @@ pub(crate) enum Released {
     Open,
     /// It was the last one: the span is over, and its slot the caller's to free.
     Last(Ended),
-    /// As `Last`, of a span that nobody wants.
-    Hidden(Ended),
+    /// As `Last`, of a span that nobody wants, or a capture.
+    Unusual(Ended),
     /// The handle is stale or forged.
     Stale,
 }
@@ -332,10 +334,10 @@ fn release_shared(slot: &'static Slot, index: u32, mut state: u64, generation: u
             return Released::Open;
         }
         // AcqRel: the last one sees everything that the other holders did before they let go.
-        let next = if refs == 1 { state & !HIDDEN } else { state } - 1;
+        let next = if refs == 1 { state & !UNUSUAL } else { state } - 1;
         match slot.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) if refs == 1 && state & HIDDEN != 0 => {
-                return Released::Hidden(Ended { slot, index });
+            Ok(_) if refs == 1 && state & UNUSUAL != 0 => {
+                return Released::Unusual(Ended { slot, index });
             }
             Ok(_) if refs == 1 => return Released::Last(Ended { slot, index }),
             Ok(_) => return Released::Open,
@@ -626,7 +628,7 @@ mod tests {
         assert_eq!(carried(outer), Some(Carried { directives: 0b0110, tests: 0b01 }));
         assert!(retain(outer));
         assert!(matches!(release(outer), Released::Open));
-        let Released::Hidden(ended) = release(outer) else { panic!("not hidden") };
+        let Released::Unusual(ended) = release(outer) else { panic!("not hidden") };
         ended.free(&free_slots);
         assert_eq!(read(outer), None);
         end(&free_slots, inner);

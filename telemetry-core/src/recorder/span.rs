@@ -9,16 +9,18 @@
 use super::dynamic::{self, NewSpan};
 use super::slots::{self, Ended, Released, Shown, SpanFacts};
 use super::{
-    INHERITED_FLAGS, decision, emit, emit_header, lost_without_local, states, with_intake,
+    INHERITED_FLAGS, decision, emit, emit_header, emit_unusual, lost, lost_without_local, route,
+    states, with_intake,
 };
-use crate::callsite::{Callsite, Decision};
+use crate::callsite::Callsite;
 use crate::clock;
 use crate::ledger::{Cause, Signal};
-use crate::local::{self, Current, Local};
+use crate::local::{self, Current, Local, mode};
 use crate::propagation::TraceId;
 use crate::record::{Header, Kind, Writer, flag};
 use crate::router;
 use crate::sampler;
+use crate::tape;
 use std::sync::atomic::Ordering;
 use tracing_core::Metadata;
 use tracing_core::span::{Attributes, Record};
@@ -63,30 +65,30 @@ fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
 
 #[inline(always)]
 fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
-    let decision = decision(local, callsite);
-    if decision.sinks() == 0 {
-        return new_span_dynamic(local, callsite, attributes, decision);
+    let decision = callsite.decision();
+    if decision.sinks() == 0 || local.mode.get() & mode::SCOPED != 0 {
+        return new_span_unusual(local, callsite, attributes);
     }
     let parent = parent(local, attributes);
     open_span(local, callsite, (attributes, 0), parent, NewSpan::plain(decision))
 }
 
-/// A span that spans and fields decide about, so that nobody may want it but for what it carries;
-/// or one with redacted fields.
+/// A span that nobody wants, or that spans and fields decide about (nobody may want it but for
+/// what it carries), or one with redacted fields, or one of a scoped pipeline or a capture.
 #[cold]
 #[inline(never)]
-fn new_span_dynamic(
-    local: &Local,
-    callsite: &Callsite,
-    attributes: &Attributes<'_>,
-    decision: Decision,
-) -> u64 {
-    if !decision.is_dynamic() {
-        return slots::DISABLED;
-    }
+fn new_span_unusual(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
+    let decision = decision(local, callsite);
     let parent = parent(local, attributes);
-    match dynamic::new_span(local, callsite, attributes, parent) {
-        Some(span) => open_span(local, callsite, (attributes, callsite.redacted()), parent, span),
+    let span = match decision.sinks() {
+        0 if decision.is_dynamic() => dynamic::new_span(local, callsite, attributes, parent),
+        0 => None,
+        _ => Some(NewSpan::plain(decision)),
+    };
+    match span {
+        Some(span) => {
+            open_span(local, callsite, (attributes, callsite.redacted()), parent, span.captured())
+        }
         None => slots::DISABLED,
     }
 }
@@ -115,7 +117,7 @@ fn open_span(
     };
     let facts = SpanFacts {
         span_id: match span.shown() {
-            Shown::Yes => local.ids.span_id(number),
+            Shown::Yes | Shown::Captured => local.ids.span_id(number),
             // What is inside is in the span around it, as far as records tell.
             Shown::No => parent.span_id,
         },
@@ -136,8 +138,10 @@ fn open_span(
     let span_id = facts.span_id;
     local.newest.set(Current { handle, span_id, trace_high, trace_low, flags: inherited });
     local.newest_handle.set(handle);
-    if span.shown() == Shown::No {
-        return handle;
+    match span.shown() {
+        Shown::Yes => {}
+        Shown::No => return handle,
+        Shown::Captured => route::own(local, span_id),
     }
     let header = header(Kind::SpanStart, &facts, clock::ticks());
     // A start that finds no room is found out at the close, as `start_lost`.
@@ -291,7 +295,11 @@ fn update(
             return;
         }
         let header = header(kind, &facts, clock::ticks());
-        if emit(local, &header, |_| {}, |writer| write(&facts, writer)).is_err() {
+        let written = match facts.epoch == tape::EPOCH {
+            true => emit_unusual(local, header, |_| {}, |writer| write(&facts, writer)),
+            false => emit(local, &header, |_| {}, |writer| write(&facts, writer)),
+        };
+        if written.is_err() {
             with_intake(local, |intake| {
                 intake.oddities.span_updates_lost.fetch_add(1, Ordering::Relaxed);
             });
@@ -429,14 +437,14 @@ fn close_in(local: &Local, handle: u64) -> bool {
 #[cold]
 #[inline(never)]
 fn close_unusual(local: &Local, handle: u64, released: Released) -> bool {
-    let Released::Hidden(ended) = released else {
+    let Released::Unusual(ended) = released else {
         stale(local, handle);
         return false;
     };
     if local.newest_handle.get() == handle {
         local.newest_handle.set(0);
     }
-    let parent = finish_hidden(local, ended);
+    let parent = finish_unusual(local, ended);
     release_parents(local, parent);
     true
 }
@@ -448,19 +456,29 @@ fn release_parents(local: &Local, parent: u64) {
     while next != 0 {
         next = match slots::release(next) {
             Released::Last(ended) => finish(local, ended),
-            Released::Hidden(ended) => finish_hidden(local, ended),
+            Released::Unusual(ended) => finish_unusual(local, ended),
             Released::Open | Released::Stale => return,
         };
     }
 }
 
-/// As [`finish`], of a span of which no record was written.
+/// As [`finish`], of a span of which no record was written, or whose records a capture has.
 #[cold]
 #[inline(never)]
-fn finish_hidden(local: &Local, ended: Ended) -> u64 {
-    let parent = ended.facts().parent;
+fn finish_unusual(local: &Local, ended: Ended) -> u64 {
+    let facts = ended.facts();
+    if facts.sinks != 0 {
+        let header = header(Kind::SpanClose, &facts, clock::ticks());
+        if let Err(cause) = emit_unusual(local, header, |_| {}, |_| {}) {
+            lost(local, header, Signal::Span, cause);
+        }
+        route::disown(facts.span_id);
+        if facts.flags & flag::HOLDS_STATE != 0 {
+            disown(facts.trace_high, facts.trace_low);
+        }
+    }
     ended.free(&local.free_slots);
-    parent
+    facts.parent
 }
 
 /// Writes the close of a span that is over; returns the parent whose reference it held.

@@ -12,6 +12,7 @@ use crate::metric::Snapshot;
 use crate::propagation::{SpanId, TraceFlags, TraceId};
 use crate::record::{Field, Kind, Value};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A field's value, owned.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,35 @@ pub enum OwnedValue {
     Bytes(Vec<u8>),
     /// An error and its sources.
     Error(Vec<String>),
+}
+
+impl OwnedValue {
+    /// The value, if it is an integer of any type that fits.
+    pub fn as_i128(&self) -> Option<i128> {
+        match self {
+            Self::I64(value) => Some((*value).into()),
+            Self::U64(value) => Some((*value).into()),
+            Self::I128(value) => Some(*value),
+            Self::U128(value) => i128::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+
+    /// The value, if it is a text, given or formatted.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value, if it is a float.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::F64(value) => Some(*value),
+            _ => None,
+        }
+    }
 }
 
 impl From<Value<'_>> for OwnedValue {
@@ -87,6 +117,10 @@ pub struct CapturedRecord {
     pub target: String,
     /// The event's or span's name.
     pub name: String,
+    /// The source file, where it is known.
+    pub file: Option<String>,
+    /// The line in it.
+    pub line: Option<u32>,
     /// The fields, in order.
     pub fields: Vec<(String, OwnedValue)>,
     /// The trace.
@@ -106,12 +140,14 @@ pub struct CapturedRecord {
 }
 
 impl CapturedRecord {
-    fn of(record: &Record<'_>) -> Self {
+    pub(super) fn of(record: &Record<'_>) -> Self {
         Self {
             kind: record.kind(),
             level: record.level(),
             target: record.target().to_owned(),
             name: record.name().to_owned(),
+            file: record.file().map(str::to_owned),
+            line: record.line(),
             fields: owned(record.fields()),
             trace_id: record.trace_id(),
             trace_flags: record.trace_flags(),
@@ -141,10 +177,25 @@ impl CapturedRecord {
 
     /// The message.
     pub fn message(&self) -> Option<&str> {
-        match self.field("message") {
-            Some(OwnedValue::Text(text)) => Some(text),
-            _ => None,
-        }
+        self.field("message").and_then(OwnedValue::as_str)
+    }
+
+    /// The names of the spans around it, the outermost first: `request > query`.
+    pub fn span_path(&self) -> String {
+        let names: Vec<_> = self.spans.iter().rev().map(|span| span.name.as_str()).collect();
+        names.join(" > ")
+    }
+
+    /// How long a finished span was open; zero for an event.
+    pub fn duration(&self) -> Duration {
+        Duration::from_nanos(self.duration_ns)
+    }
+
+    /// The name, if somebody chose it: `tracing` calls other events `event file:line`, and records
+    /// of the `log` crate have none.
+    pub(super) fn chosen_name(&self) -> Option<&str> {
+        let is_given = !self.name.starts_with("event ") && self.name != "log record";
+        (self.kind == Kind::SpanClose || is_given).then_some(self.name.as_str())
     }
 }
 

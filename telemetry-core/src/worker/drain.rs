@@ -6,34 +6,19 @@
 //! - A record that names a span whose start was not read yet holds its thread's buffer back for
 //!   one round: the start was committed before the span's handle reached that thread, so the next
 //!   round reads it, or it was lost.
-//! - A record that is not delivered is counted here: `start_lost`, `shutdown_timeout`.
 
 use super::Parts;
+use super::join::{Join, Mode};
 use super::redact::Redactor;
-use super::spans::Spans;
-use crate::batch::{Builder, NO_SPAN};
+use crate::batch::Builder;
 use crate::chunk::{Consumer, Shared};
-use crate::intake::{Intake, Ledger};
-use crate::ledger::{Cause, Signal};
+use crate::intake::Intake;
 use crate::record::{Kind, RawRecord, flag};
-use crate::router;
 use crate::sync::MutexGuard;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// How many ids of lost spans are remembered, so that they hold nothing back again.
-const LOST_MAX: usize = 4096;
-
-/// What becomes of the records that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// They go into batches.
-    Deliver,
-    /// The deadline of the shutdown is over: they are counted.
-    Count,
-}
 
 /// A buffer, and the unknown span that holds it back.
 #[derive(Debug)]
@@ -54,12 +39,10 @@ pub(super) struct Round {
 #[derive(Debug)]
 pub(super) struct Drain {
     intake: Arc<Intake>,
-    ledger: Arc<Ledger>,
     buffers: Vec<Buffer>,
     version: u64,
-    pub(super) spans: Spans,
+    pub(super) join: Join,
     pub(super) redactor: Redactor,
-    lost: HashSet<u64>,
     lost_closes: u64,
     swept: Option<Swept>,
 }
@@ -86,13 +69,11 @@ impl Drain {
     pub(super) fn new(parts: &Parts) -> Self {
         let intake = Arc::clone(&parts.intake);
         Self {
+            join: Join::new(Arc::clone(&intake), Arc::clone(&parts.ledger)),
             redactor: Redactor::new(Arc::clone(&parts.patterns), Arc::clone(&intake)),
             intake,
-            ledger: Arc::clone(&parts.ledger),
             buffers: Vec::new(),
             version: u64::MAX,
-            spans: Spans::default(),
-            lost: HashSet::new(),
             lost_closes: 0,
             swept: None,
         }
@@ -125,7 +106,7 @@ impl Drain {
     /// Reads what is there, until the batch is full.
     pub(super) fn round(&mut self, builder: &mut Builder, mode: Mode) -> Round {
         self.refresh();
-        self.spans.begin_batch();
+        self.join.spans.begin_batch();
         let buffers = std::mem::take(&mut self.buffers);
         let mut round = Round::default();
         let mut done = Vec::new();
@@ -226,90 +207,36 @@ impl Drain {
         if span_id == 0
             || (is_remote && record.kind() == Some(Kind::Event))
             || record.kind() == Some(Kind::SpanStart)
-            || self.spans.contains(span_id)
-            || self.lost.contains(&span_id)
+            || self.join.knows(span_id)
         {
             return false;
         }
-        if held_back_by != span_id && record.epoch() == self.ledger.epoch {
+        if held_back_by != span_id && record.epoch() == self.join.epoch() {
             return true;
         }
-        if self.lost.len() >= LOST_MAX {
-            self.lost.clear();
-        }
-        self.lost.insert(span_id);
+        self.join.start_is_lost(span_id);
         false
     }
 
     #[inline]
     fn read(&mut self, record: RawRecord<'_>, builder: &mut Builder, mode: Mode) {
-        if record.epoch() != self.ledger.epoch {
-            return; // taken under a pipeline that is gone, and reported there if it was in time
-        }
-        if record.flags() & flag::CUT != 0 {
-            self.intake.oddities.cut.fetch_add(1, Ordering::Relaxed);
-        }
         let clean = self.redactor.without_secrets(record);
         let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
-        match record.kind() {
-            Some(Kind::Event) => self.read_event(record, builder, mode),
-            Some(Kind::SpanStart) => {
-                self.spans.start(record, builder.anchor().unix_ns(record.ticks()));
-            }
-            Some(Kind::SpanRecord) => self.spans.record(record),
-            Some(Kind::FollowsFrom) => self.spans.link(record),
-            Some(Kind::SpanClose) => self.read_close(record, builder, mode),
-            None => {}
-        }
-    }
-
-    #[inline]
-    fn read_event(&mut self, record: RawRecord<'_>, builder: &mut Builder, mode: Mode) {
-        let sinks = self.ledger.takers(record.sinks(), Signal::Log);
-        if sinks == 0 {
-            return;
-        }
-        if mode == Mode::Count {
-            return self.ledger.lost(sinks, Signal::Log, Cause::ShutdownTimeout);
-        }
-        let span = match record.span_id() {
-            0 => NO_SPAN,
-            span_id => self.spans.section_index(span_id, builder),
-        };
-        builder.push(record, span, sinks, Signal::Log);
-    }
-
-    fn read_close(&mut self, record: RawRecord<'_>, builder: &mut Builder, mode: Mode) {
-        let span_id = record.span_id();
-        let sinks = match router::is_exported(record.flags()) {
-            true => self.ledger.takers(record.sinks(), Signal::Span),
-            false => 0,
-        };
-        if !self.spans.contains(span_id) {
-            self.lost.remove(&span_id);
-            return self.ledger.lost(sinks, Signal::Span, Cause::StartLost);
-        }
-        if sinks != 0 && mode == Mode::Count {
-            self.ledger.lost(sinks, Signal::Span, Cause::ShutdownTimeout);
-        } else if sinks != 0 {
-            let span = self.spans.section_index(span_id, builder);
-            builder.push(record, span, sinks, Signal::Span);
-        }
-        self.spans.end(span_id);
+        self.join.read(record, builder, mode);
     }
 
     /// Forgets the spans whose close records found no room.
     fn sweep_lost_closes(&mut self) {
         if let Some(swept) = self.swept.take_if(|swept| swept.targets.are_reached()) {
             for span_id in swept.span_ids {
-                self.spans.end(span_id);
+                self.join.spans.end(span_id);
             }
         }
         let lost_closes = self.intake.oddities.lost_closes.load(Ordering::Acquire);
         if self.swept.is_none() && lost_closes != self.lost_closes {
             self.lost_closes = lost_closes;
             let mut span_ids = Vec::new();
-            crate::recorder::slots::sweep_lost(self.ledger.epoch, |span_id| span_ids.push(span_id));
+            crate::recorder::slots::sweep_lost(self.join.epoch(), |span_id| span_ids.push(span_id));
             self.swept = Some(Swept { span_ids, targets: self.targets() });
         }
     }

@@ -8,6 +8,7 @@
 //!   room; with nothing to do it sleeps up to a second at a time.
 
 mod drain;
+pub(crate) mod join;
 #[expect(unsafe_code, reason = "asks the allocator to give memory back")]
 mod memory;
 mod redact;
@@ -23,7 +24,8 @@ use crate::metric::Registry;
 use crate::redaction::Patterns;
 use crate::router::Reservation;
 use crate::runner::Sink;
-use drain::{Drain, Mode};
+use drain::Drain;
+use join::Mode;
 use report::SelfReport;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -254,7 +256,7 @@ impl Worker {
     /// What is due by the clock: snapshots, expired tickets, reports about ourselves.
     fn tend(&mut self) {
         let now = clock::now();
-        self.ebb.tend(self.drain.spans.len(), now);
+        self.ebb.tend(self.drain.join.spans.len(), now);
         self.tickets.retain(|ticket| {
             if ticket.deadline <= now {
                 ticket.expire();
@@ -274,7 +276,7 @@ impl Worker {
 
     /// Reads all metrics and gives them to the sinks whose due time `wanted` accepts.
     fn snapshot(&mut self, wanted: impl Fn(Option<Instant>) -> bool, now: Instant) {
-        report::publish(&self.parts, self.drain.spans.len());
+        report::publish(&self.parts, self.drain.join.spans.len());
         let snapshot = Arc::new(self.parts.registry.snapshot(clock::unix_ns()));
         for (n, sink) in self.parts.sinks.iter().enumerate() {
             let Some(due) = self.snapshots_due.get_mut(n) else { continue };
@@ -291,7 +293,7 @@ impl Worker {
         match command {
             Command::Flush(ticket) => {
                 self.drain_to_now(ticket.deadline, Mode::Deliver);
-                self.ebb.tend(self.drain.spans.len(), clock::now());
+                self.ebb.tend(self.drain.join.spans.len(), clock::now());
                 self.snapshot(|due| due.is_some(), clock::now());
                 for sink in &self.parts.sinks {
                     sink.flush(Arc::clone(&ticket));

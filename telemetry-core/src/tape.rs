@@ -1,0 +1,125 @@
+//! The records of a capture: what a test keeps of what its threads emit.
+//!
+//! A tape has no worker behind it. Any thread of the capture appends whole records under a lock
+//! that is held for a copy only, never while a user's code runs; whoever asks what was captured
+//! reads them.
+//!
+//! # Invariants
+//!
+//! - Records lie in the order in which they were finished; those of one thread in its order.
+//! - At most `bytes_max` bytes; a record that does not fit is refused, and counted by its caller.
+//! - After its end a tape takes nothing and holds nothing.
+
+use crate::sync::lock;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The epoch of all records of captures; no pipeline has it.
+pub(crate) const EPOCH: u8 = u8::MAX;
+
+/// What is called, on the thread that emitted, after each event, with the sinks that want it
+/// (0 = that was decided late).
+type AfterEvent = Box<dyn Fn(&Tape, u32) + Send + Sync>;
+
+/// The records of a capture, in bytes.
+pub(crate) struct Tape {
+    recorded: Mutex<Recorded>,
+    bytes_max: usize,
+    has_ended: AtomicBool,
+    after_event: AfterEvent,
+}
+
+#[derive(Default)]
+struct Recorded {
+    bytes: Vec<u8>,
+    /// The spans whose start stands on the tape, or stood.
+    spans: HashSet<u64>,
+}
+
+impl Tape {
+    pub(crate) fn new(
+        bytes_max: usize,
+        after_event: impl Fn(&Self, u32) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            recorded: Mutex::default(),
+            bytes_max,
+            has_ended: AtomicBool::new(false),
+            after_event: Box::new(after_event),
+        }
+    }
+
+    /// Appends a record; `false` when there is no room for it.
+    pub(crate) fn push(&self, record: &[u8]) -> bool {
+        let mut recorded = lock(&self.recorded);
+        if self.has_ended() {
+            return true; // nobody looks any more
+        }
+        let has_room = recorded.bytes.len() + record.len() <= self.bytes_max;
+        if has_room {
+            recorded.bytes.extend_from_slice(record);
+        }
+        has_room
+    }
+
+    /// Notes that a span's start stands on the tape; `true` when it did not before.
+    pub(crate) fn meet(&self, span_id: u64) -> bool {
+        lock(&self.recorded).spans.insert(span_id)
+    }
+
+    /// Tells whoever waits for events that there is one.
+    pub(crate) fn after_event(&self, sinks: u32) {
+        if !self.has_ended() {
+            (self.after_event)(self, sinks);
+        }
+    }
+
+    /// A copy of everything from a position on.
+    pub(crate) fn from(&self, position: usize) -> Vec<u8> {
+        lock(&self.recorded).bytes.get(position..).unwrap_or_default().to_vec()
+    }
+
+    /// Takes everything off the tape, which makes room.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut lock(&self.recorded).bytes)
+    }
+
+    /// Ends the capture.
+    pub(crate) fn end(&self) {
+        // Release: pairs with nothing but itself; records are under the lock.
+        self.has_ended.store(true, Ordering::Release);
+        let recorded = std::mem::take(&mut *lock(&self.recorded));
+        drop(recorded);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tape").field("has_ended", &self.has_ended()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_tape_refuses_and_an_ended_one_forgets() {
+        let tape = Tape::new(10, |_, _| {});
+        assert!(tape.push(&[1; 8]));
+        assert!(!tape.push(&[2; 3]));
+        assert!(tape.push(&[3; 2]));
+        assert_eq!(tape.from(8), [3; 2]);
+        assert_eq!(tape.take().len(), 10);
+        assert!(tape.push(&[4; 10]), "what was taken makes room");
+        tape.end();
+        assert!(tape.push(&[5; 100]));
+        assert!(tape.from(0).is_empty());
+    }
+}

@@ -1,0 +1,13 @@
+//! Claims about captures, in a process whose global `tracing` subscriber is nobody's.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests"
+)]
+
+mod asserts;
+mod crowd;
+mod places;
+mod spans;
