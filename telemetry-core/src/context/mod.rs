@@ -90,7 +90,8 @@ pub fn baggage() -> Baggage {
 
 /// The key-values that the thread's records get, those of outer scopes included.
 pub fn values() -> Labels {
-    top().map(|frame| frame.values.clone()).unwrap_or_default()
+    let values = top().map(|frame| frame.values.clone()).unwrap_or_default();
+    values.redacted_again().unwrap_or(values)
 }
 
 /// Gives key-values to every record of the thread while the guard lives.

@@ -4,10 +4,11 @@ use super::Filter;
 use super::directive::Directive;
 use super::value::{FieldValue, Operator, Wanted};
 use crate::level::Level;
+use crate::redaction::{self, REDACTED};
 use std::fmt;
 
 /// A record, as far as a filter looks at it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Record<'a> {
     /// The target.
     pub target: &'a str,
@@ -19,8 +20,20 @@ pub struct Record<'a> {
     pub spans: &'a [SpanRecord<'a>],
 }
 
+impl fmt::Debug for Record<'_> {
+    /// Without the values that are redacted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("target", &self.target)
+            .field("level", &self.level)
+            .field("fields", &Shown(self.fields))
+            .field("spans", &self.spans)
+            .finish()
+    }
+}
+
 /// A span around a record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SpanRecord<'a> {
     /// The name.
     pub name: &'a str,
@@ -28,6 +41,30 @@ pub struct SpanRecord<'a> {
     pub target: Option<&'a str>,
     /// Names and values.
     pub fields: &'a [(&'a str, FieldValue<'a>)],
+}
+
+impl fmt::Debug for SpanRecord<'_> {
+    /// Without the values that are redacted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpanRecord")
+            .field("name", &self.name)
+            .field("target", &self.target)
+            .field("fields", &Shown(self.fields))
+            .finish()
+    }
+}
+
+/// Fields as `Debug` shows them.
+struct Shown<'a>(&'a [(&'a str, FieldValue<'a>)]);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.0.iter().map(|(name, value)| match redaction::is_secret(name) {
+            true => (name, FieldValue::Text(REDACTED)),
+            false => (name, *value),
+        });
+        f.debug_map().entries(fields).finish()
+    }
 }
 
 /// What a filter does with a record, and why.

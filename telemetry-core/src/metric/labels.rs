@@ -222,8 +222,10 @@ impl Labels {
 }
 
 impl fmt::Debug for Labels {
+    /// By the names that hold now.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        let clean = self.redacted_again();
+        f.debug_map().entries(clean.as_ref().unwrap_or(self).iter()).finish()
     }
 }
 

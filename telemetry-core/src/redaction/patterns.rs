@@ -112,7 +112,8 @@ fn literal(pattern: &str) -> String {
     literal
 }
 
-/// The user information of the URLs in a text: what stands between `://` and `@`.
+/// The user information in a text: of URLs, what stands between `://` and `@`, and of bare
+/// authorities (`ann:secret@host`), which libraries log as well.
 ///
 /// A password may hold what it should not: where the part before the path cannot be a host with a
 /// port, the user information goes on up to the last `@` before the next space or quote.
@@ -121,24 +122,60 @@ fn user_information(text: &str) -> Vec<Range<usize>> {
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
     let mut base = 0;
     for token in text.split_inclusive(is_end) {
-        // Looked for once, so that a token of many URLs takes no longer than another.
-        let last = token.rfind('@').unwrap_or(0);
-        let mut from = 0;
-        while let Some(at) = token[from..last].find("://") {
-            let start = from + at + 3;
-            let authority = token[start..].split(['/', '?', '#']).next().unwrap_or_default();
-            let length = match is_host_and_port(authority) {
-                true => authority.rfind('@').unwrap_or(0),
-                false => last - start,
+        if let Some(last) = token.rfind('@') {
+            let mut add = |range: Range<usize>| {
+                if !is_redacted(&token[range.clone()]) {
+                    found.push(base + range.start..base + range.end);
+                }
             };
-            if !is_redacted(&token[start..start + length]) {
-                found.push(base + start..base + start + length);
+            match token.contains("://") {
+                true => of_urls(token, last, &mut add),
+                false => {
+                    of_authority(token.trim_end_matches(is_end), last).into_iter().for_each(add)
+                }
             }
-            from = start + length;
         }
         base += token.len();
     }
     found
+}
+
+/// `last` is the last `@`: looked for once, so that a token of many URLs takes no longer.
+fn of_urls(token: &str, last: usize, add: &mut dyn FnMut(Range<usize>)) {
+    let mut from = 0;
+    while let Some(at) = token[from..last].find("://") {
+        let start = from + at + 3;
+        let authority = token[start..].split(['/', '?', '#']).next().unwrap_or_default();
+        let length = match is_host_and_port(authority) {
+            true => authority.rfind('@').unwrap_or(0),
+            false => last - start,
+        };
+        add(start..start + length);
+        from = start + length;
+    }
+}
+
+/// What may stand where a user does, and is no user: an address with no password follows.
+const NO_USERS: [&str; 9] = ["mailto", "sip", "sips", "xmpp", "acct", "to", "from", "cc", "bcc"];
+
+/// `user:password` in front of the last `@`, if what follows is a host.
+fn of_authority(token: &str, last: usize) -> Option<Range<usize>> {
+    let host = token[last + 1..].trim_end_matches([')', ']', '}', ',', ';', '.']);
+    let host = host.split(['/', '?', '#', ',']).next().unwrap_or_default();
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    if host.is_empty() || !host.chars().all(is_host) || !is_host_and_port(host) {
+        return None;
+    }
+    let is_user = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '%' | '+');
+    let colons = token[..last].match_indices(':').map(|(colon, _)| colon);
+    colons.into_iter().find_map(|colon| {
+        let before = &token[..colon];
+        let user = &before[before.trim_end_matches(is_user).len()..];
+        let is_first = !before[..before.len() - user.len()].ends_with([':', '/', '@']);
+        let has_password = colon + 1 < last && !token[colon + 1..].starts_with(':');
+        let is_user = !user.is_empty() && !NO_USERS.iter().any(|no| user.eq_ignore_ascii_case(no));
+        (is_user && is_first && has_password).then(|| colon - user.len()..last)
+    })
 }
 
 /// Has somebody else redacted it: as OpenTelemetry's `url.full` has it, or with stars?
@@ -176,6 +213,10 @@ mod tests {
             ("mysql://u:a/b?c#d@host/x", "mysql://[redacted]@host/x"),
             ("http://u:p@[::1]:80/", "http://[redacted]@[::1]:80/"),
             ("http://ünï:pä@host", "http://[redacted]@host"),
+            ("idle: (\"http\", ann:pw@127.0.0.1:80)", "idle: (\"http\", [redacted]@127.0.0.1:80)"),
+            ("to ann:pw@db.example.org.", "to [redacted]@db.example.org."),
+            ("dsn=ann:p@s,s@db/x?y", "dsn=[redacted]@db/x?y"),
+            ("Some(ann:pw@[::1]:80)", "Some([redacted]@[::1]:80)"),
         ];
         for (text, expected) in table {
             assert_eq!(clean(&[], text), expected);
@@ -184,6 +225,16 @@ mod tests {
             "http://REDACTED:REDACTED@host/",
             "http://[redacted]@host/",
             "http://****:@host/",
+            "mailto:ann@example.org",
+            "From:ann@example.org",
+            "git@host:org/repo",
+            "registry/app:1.2@sha256:0a1b2c",
+            "src/main.rs:10:5@worker",
+            "crate::module@host",
+            "a:@host",
+            ":b@host",
+            "a:b@",
+            "ann:pw@ and more",
             "",
             "@",
             "://",

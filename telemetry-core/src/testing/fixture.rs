@@ -8,7 +8,8 @@ use crate::level::Level;
 use crate::record::{Header, Kind, RawRecord, Writer, flag};
 use std::sync::Arc;
 
-/// Builds a batch record by record; times are nanoseconds since the Unix epoch.
+/// Builds a batch record by record; times are nanoseconds since the Unix epoch. Fields are redacted
+/// by their names, as at a call site.
 ///
 /// ```
 /// use telemetry_core::testing::BatchFixture;
@@ -98,6 +99,7 @@ impl BatchFixture {
         let parent_id = parent_entry.map_or(0, |(data, _)| data.span_id);
         let bytes = Writer::to_vec(&header, |writer| {
             writer.leading_u64(parent_id);
+            writer.redact(callsite.redacted());
             write(writer);
         });
         let fields = RawRecord::first(&bytes).map(|record| record.fields().bytes());
@@ -179,7 +181,10 @@ impl BatchFixture {
         };
         let signal = if kind == Kind::Event { Signal::Log } else { Signal::Span };
         let index = span.map_or(NO_SPAN, |(_, index)| *index);
-        let bytes = Writer::to_vec(&header, write);
+        let bytes = Writer::to_vec(&header, |writer| {
+            writer.redact(callsite.redacted());
+            write(writer);
+        });
         if let Some(record) = RawRecord::first(&bytes) {
             self.builder.push(record, index, 1, signal);
         }
