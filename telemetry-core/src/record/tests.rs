@@ -48,6 +48,10 @@ fn model() -> impl Strategy<Value = Model> {
     ]
 }
 
+fn key() -> impl Strategy<Value = String> {
+    any::<String>().prop_filter("its value is redacted", |key| !crate::redaction::is_secret(key))
+}
+
 fn write(writer: &mut Writer<'_>, key: u16, value: &Model) {
     match value {
         Model::I64(value) => writer.i64(key, *value),
@@ -98,7 +102,7 @@ proptest! {
 
     #[test]
     fn inline_keys_keep_their_values(
-        pairs in prop::collection::vec((any::<String>(), any::<i64>()), 0..20),
+        pairs in prop::collection::vec((key(), any::<i64>()), 0..20),
     ) {
         let bytes = Writer::to_vec(&header(Kind::Event), |writer| {
             writer.origin("target", "module", "file.rs", 12);

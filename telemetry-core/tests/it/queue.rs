@@ -1,6 +1,8 @@
 //! What a full queue does to the others.
 
+use crate::support::LONG;
 use std::time::Duration;
+use telemetry_core::Waits;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Ack, Exporter, Outcome};
 use telemetry_core::ledger::{Cause, Signal};
@@ -25,6 +27,8 @@ fn exporter_that_only_retries_takes_nothing_from_the_others() {
     let memory = MemoryExporter::new("memory");
     let pipeline = Pipeline::builder()
         .buffer_bytes(256 * 1024)
+        // What the machine takes from the worker is not the exporter's doing.
+        .waits(Waits { blocking: LONG, in_async: LONG })
         .sink(SinkBuilder::new(NeverReady).queue_bytes(64 * 1024))
         .sink(SinkBuilder::new(memory.clone()))
         .scoped()

@@ -124,7 +124,9 @@ fn text() -> impl Strategy<Value = String> {
 
 fn key() -> impl Strategy<Value = String> {
     let known = ["message", "level", "name", "timestamp", "trace_id", "fields", "a", "b", ""];
-    prop_oneof![2 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => text()]
+    let keys =
+        prop_oneof![2 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => text()];
+    keys.prop_filter("its value is redacted", |key| !telemetry_core::redaction::is_secret(key))
 }
 
 fn field() -> impl Strategy<Value = Field> {
