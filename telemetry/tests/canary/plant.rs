@@ -119,7 +119,8 @@ fn login(user: &str, password: &str, api_key: Option<Leaky>) -> Result<(), Faile
 fn fields() {
     let field = canary("field");
     tracing::info!(user.password = field, "planted field");
-    tracing::info!(token = ?Leaky("debug"), x = 1, cookie = %Leaky("display"), "planted debug_field");
+    let (one, two) = (Leaky("debug"), Leaky("display"));
+    tracing::info!(token = ?one, x = 1, cookie = %two, "planted debug_field");
     let span =
         tracing::info_span!("work", secret = ?Leaky("span"), later_token = tracing::field::Empty);
     span.record("later_token", canary("record"));
