@@ -39,6 +39,11 @@ impl Error {
         Self::new(Kind::Setting, format!("`{name}` is `{shown}{cut}`, but {why}"))
     }
 
+    /// A setting cannot be used; the text says which, what it is, and what would be right.
+    pub fn wrong_setting(text: impl Into<String>) -> Self {
+        Self::new(Kind::Setting, text.into())
+    }
+
     /// A pipeline is attached already.
     pub fn already_attached() -> Self {
         Self::new(

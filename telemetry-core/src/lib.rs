@@ -66,10 +66,13 @@ mod error;
 mod sync;
 
 #[doc(hidden)]
-pub use macros::Site;
+pub use macros::{MeasureSite, Site, label_value as __label_value};
+#[doc(hidden)]
+pub use metrics as __metrics;
 
 pub use error::Error;
 pub use intake::{Waits, set_async_probe};
 pub use level::Level;
 pub use local::mark_own_thread;
+pub use macros::Measured;
 pub use sampler::Sampler;

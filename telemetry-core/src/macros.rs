@@ -1,9 +1,11 @@
-//! `event!`: an event with a name, measurements and metadata, past `tracing`'s dynamic dispatch.
+//! Call sites of our own. `event!`: an event with a name, measurements and metadata, past `tracing`'s dynamic dispatch.
 //!
 //! # Invariants
 //!
 //! - A callsite's entry is cached in its own static, so it is looked up once.
 //! - Arguments are evaluated only if somebody wants the event.
+
+mod measure;
 
 use crate::callsite::{Callsite, Description};
 use crate::ledger::Signal;
@@ -11,6 +13,8 @@ use crate::level::Level;
 use crate::record::Writer;
 use crate::{local, recorder, router};
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+pub use measure::{MeasureSite, Measured, label_value};
 
 /// The static of one `event!`.
 #[derive(Debug)]

@@ -4,8 +4,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use telemetry_core::bridge::metrics::Recorder;
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};
 use telemetry_core::testing::MemoryExporter;
+use telemetry_core::{counter, gauge, histogram, metric};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -47,12 +49,21 @@ fn event(n: u64) {
     tracing::info!(n, path = "/orders", seconds = 0.25, id = %n, "message of {n}");
 }
 
+/// Call sites with and without labels that are literals.
+fn measure(route: &str) {
+    counter!("requests", "method" => "GET").add(1);
+    counter!("requests", "route" => route, "status" => 200, "method" => "GET").add(1);
+    gauge!("fill", "route" => route).set(0.5);
+    histogram!("took", "route" => route).record(0.5);
+}
+
 /// Few enough records for the chunk that the thread is in: a new chunk is an allocation.
 const EVENTS: u64 = 50;
 
 /// One test: a second one on another thread would share the pipeline's chunks.
 #[test]
-fn warm_thread_allocates_nothing_for_events_and_spans() {
+fn warm_thread_allocates_nothing_for_events_spans_and_measurements() {
+    Recorder::new(metric::global().clone()).install().unwrap();
     let memory = MemoryExporter::new("memory");
     let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
     let warm = |_| {
@@ -70,11 +81,14 @@ fn warm_thread_allocates_nothing_for_events_and_spans() {
     }
     let mut of_unwanted = allocations(|| (0..EVENTS).for_each(|n| tracing::trace!(n, "unwanted")));
     of_unwanted += allocations(|| (0..EVENTS).for_each(|n| tracing::trace!(n, "unwanted")));
+    measure("/a");
+    let of_measurements = allocations(|| (0..EVENTS).for_each(|_| measure("/a")));
     drop(span);
     let report = pipeline.shutdown(std::time::Duration::from_secs(10));
     assert!(report.is_complete() && report.is_balanced(), "{report}");
     assert_eq!(memory.events().len() as u64, 100 + EVENTS + 60);
     assert_eq!(of_spans, 0, "spans");
+    assert_eq!(of_measurements, 0, "measurements");
     assert!(of_events <= 1, "{of_events} for {EVENTS} events; one may be a new chunk's");
     assert!(of_unwanted <= 16, "{of_unwanted}: registering a callsite, once");
 }

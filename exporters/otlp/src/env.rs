@@ -83,19 +83,12 @@ fn read_scope(
     }
 }
 
-/// Variables whose only supported value is the default.
+/// The variable whose only supported value is the default.
 fn unsupported(variable: Lookup<'_>, warnings: &mut Vec<Error>) {
-    let only = [
-        ("TEMPORALITY_PREFERENCE", "cumulative"),
-        ("DEFAULT_HISTOGRAM_AGGREGATION", "explicit_bucket_histogram"),
-    ];
-    for (option, supported) in only {
-        if let Some((name, value)) = get(variable, Some(Lane::Metrics), option)
-            && !value.eq_ignore_ascii_case(supported)
-        {
-            let right = format!("`{supported}`, which is used instead");
-            warnings.push(Error::setting(&name, &value, &right));
-        }
+    if let Some((name, value)) = get(variable, Some(Lane::Metrics), "TEMPORALITY_PREFERENCE")
+        && !value.eq_ignore_ascii_case("cumulative")
+    {
+        warnings.push(Error::setting(&name, &value, "`cumulative`, which is used instead"));
     }
 }
 

@@ -6,6 +6,23 @@
 //! - A macro that meets a key again allocates nothing: it finds the handle by the hash that the
 //!   key carries. At most [`CACHED_MAX`] keys of a kind are remembered; others are looked up.
 //! - A series removed from the registry is not written to by a macro that runs later.
+//! - A key with a label that is redacted is not remembered, but looked up each time.
+//! - A handle is the series' own cell, so the registry knows who still holds one; those remembered
+//!   here keep no idle series.
+//!
+//! # Recorders of a thread
+//!
+//! `metrics` can have another recorder for a thread (`metrics::with_local_recorder`), for tests. A
+//! [`Recorder`] over a registry of its own is one: all that the thread measures, through `metrics`
+//! and through our macros ([`counter!`](crate::counter) and its like), goes into that registry.
+//! Beside another library's recorder our macros go on to measure for the process, and offer each
+//! measurement to that recorder as well; so they do where `metrics` has no recorder of ours at all.
+//!
+//! # Other versions of `metrics`
+//!
+//! Each incompatible version (0.23, 0.24) has a recorder of its own, and knows nothing of the
+//! others: what a library measures through another version than 0.24 does not arrive here, and
+//! nothing in the process could tell. `telemetry doctor` finds such versions in a `Cargo.lock`.
 //!
 //! # Units
 //!
@@ -19,14 +36,18 @@
 //!
 //! `Count` is not `1`: that means a ratio, and Prometheus would append `_ratio` to the name.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, SharedString, Unit};
 
-use crate::metric::{Counter, Gauge, Histogram, Labels, Registry, Value};
+use crate::metric::{
+    self, Distribution, Explicit, Exponential, Forget, Labels, Last, Registry, Sum, Value,
+};
 
 /// Most keys of a kind whose handles are remembered.
 pub const CACHED_MAX: usize = 8192;
@@ -44,20 +65,32 @@ pub const CACHED_MAX: usize = 8192;
 /// ```
 pub struct Recorder {
     registry: Registry,
+    caches: Arc<Caches>,
+    is_installed: bool,
+}
+
+#[derive(Default)]
+struct Caches {
     counters: Cache<metrics::Counter>,
     gauges: Cache<metrics::Gauge>,
     histograms: Cache<metrics::Histogram>,
 }
 
+impl Forget for Caches {
+    fn forget(&self) {
+        self.counters.forget();
+        self.gauges.forget();
+        self.histograms.forget();
+    }
+}
+
 impl Recorder {
     /// Makes a recorder that writes into `registry`.
     pub fn new(registry: Registry) -> Self {
-        Self {
-            registry,
-            counters: Cache::default(),
-            gauges: Cache::default(),
-            histograms: Cache::default(),
-        }
+        let caches = Arc::<Caches>::default();
+        let weak: Weak<Caches> = Arc::downgrade(&caches);
+        registry.add_cache(weak);
+        Self { registry, caches, is_installed: false }
     }
 
     /// Makes this the recorder of the process, for good: the facade has no way back.
@@ -90,8 +123,9 @@ impl Recorder {
     /// let error = Recorder::new(Registry::new()).install().expect_err("foreign");
     /// assert!(error.is_foreign());
     /// ```
-    pub fn install(self) -> Result<(), InstallError> {
+    pub fn install(mut self) -> Result<(), InstallError> {
         static INSTALLED: OnceLock<Registry> = OnceLock::new();
+        self.is_installed = true;
         let registry = self.registry.clone();
         if metrics::set_global_recorder(self).is_ok() {
             let _ = INSTALLED.set(registry);
@@ -102,6 +136,60 @@ impl Recorder {
             installed => Err(InstallError { foreign: installed.is_none() }),
         }
     }
+}
+
+impl Recorder {
+    /// Tells a macro of ours who it has asked.
+    #[inline]
+    fn tell_asked(&self) {
+        let is_process = self.is_installed && self.registry.is_same(metric::global());
+        ASKED.set(if is_process { Taker::Process } else { Taker::Ours });
+    }
+}
+
+/// Who took a measurement of a macro of ours that it offered to `metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taker {
+    /// The recorder of the process, which is ours, over the process's registry.
+    Process,
+    /// Another recorder of ours: of a test, over a registry of its own.
+    Ours,
+    /// Another library's recorder, or nobody.
+    Foreign,
+}
+
+/// The address of the recorder of the process, once it is known to be ours, over the process's
+/// registry. It is never moved and never freed, so no other recorder has that address.
+static PROCESS_RECORDER: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Who was asked last.
+    static ASKED: Cell<Taker> = const { Cell::new(Taker::Foreign) };
+}
+
+/// Is the recorder that `metrics` has for this thread that of the process, and ours?
+#[inline]
+pub(crate) fn is_process_recorder() -> bool {
+    // Relaxed: only the number matters.
+    metrics::with_recorder(|recorder| address(recorder) == PROCESS_RECORDER.load(Relaxed))
+}
+
+/// Registers with the recorder that `metrics` has for this thread, and says whose it is.
+pub(crate) fn register<H>(register: impl FnOnce(&dyn metrics::Recorder) -> H) -> (H, Taker) {
+    metrics::with_recorder(|recorder| {
+        ASKED.set(Taker::Foreign);
+        let handle = register(recorder);
+        let taker = ASKED.get();
+        if taker == Taker::Process {
+            PROCESS_RECORDER.store(address(recorder), Relaxed);
+        }
+        (handle, taker)
+    })
+}
+
+#[inline]
+fn address(recorder: &dyn metrics::Recorder) -> usize {
+    std::ptr::from_ref(recorder).addr()
 }
 
 impl fmt::Debug for Recorder {
@@ -149,18 +237,30 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_counter(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
-        let make = || self.registry.counter(key.name(), labels(key));
-        self.counters.find(&self.registry, key, || metrics::Counter::from_arc(make().into()))
+        self.tell_asked();
+        self.caches.counters.find(&self.registry, key, |labels| {
+            let counter = self.registry.counter(key.name(), labels);
+            metrics::Counter::from_arc(counter.into_shared())
+        })
     }
 
     fn register_gauge(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
-        let make = || self.registry.gauge(key.name(), labels(key));
-        self.gauges.find(&self.registry, key, || metrics::Gauge::from_arc(make().into()))
+        self.tell_asked();
+        self.caches.gauges.find(&self.registry, key, |labels| {
+            let gauge = self.registry.gauge(key.name(), labels);
+            metrics::Gauge::from_arc(gauge.into_shared())
+        })
     }
 
     fn register_histogram(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
-        let make = || self.registry.histogram(key.name(), labels(key));
-        self.histograms.find(&self.registry, key, || metrics::Histogram::from_arc(make().into()))
+        self.tell_asked();
+        self.caches.histograms.find(&self.registry, key, |labels| {
+            let histogram = self.registry.histogram(key.name(), labels);
+            match histogram.into_shared() {
+                Distribution::Explicit(cells) => metrics::Histogram::from_arc(cells),
+                Distribution::Exponential(cells) => metrics::Histogram::from_arc(cells),
+            }
+        })
     }
 }
 
@@ -195,17 +295,23 @@ fn labels(key: &Key) -> Labels {
     key.labels().map(pair).collect()
 }
 
-impl CounterFn for Counter {
+/// Does the key hold a value that its series has not? It may be a secret then.
+fn has_secret(key: &Key, labels: &Labels) -> bool {
+    let is_kept = |label: &metrics::Label| matches!(labels.get(label.key()), Some(Value::Str(text)) if text == label.value());
+    !key.labels().all(is_kept)
+}
+
+impl CounterFn for Sum {
     fn increment(&self, value: u64) {
         self.add(value);
     }
 
     fn absolute(&self, value: u64) {
-        Counter::absolute(self, value);
+        self.raise_to(value);
     }
 }
 
-impl GaugeFn for Gauge {
+impl GaugeFn for Last {
     fn increment(&self, value: f64) {
         self.add(value);
     }
@@ -215,17 +321,27 @@ impl GaugeFn for Gauge {
     }
 
     fn set(&self, value: f64) {
-        Gauge::set(self, value);
+        self.set(value);
     }
 }
 
-impl HistogramFn for Histogram {
+impl HistogramFn for Explicit {
     fn record(&self, value: f64) {
-        Histogram::record(self, value);
+        self.record(value, 1);
     }
 
     fn record_many(&self, value: f64, count: usize) {
-        Histogram::record_many(self, value, count as u64);
+        self.record(value, count as u64);
+    }
+}
+
+impl HistogramFn for Exponential {
+    fn record(&self, value: f64) {
+        self.record(value, 1);
+    }
+
+    fn record_many(&self, value: f64, count: usize) {
+        self.record(value, count as u64);
     }
 }
 
@@ -244,8 +360,14 @@ impl<H> Default for Cache<H> {
     }
 }
 
+impl<H> Cache<H> {
+    fn forget(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).handles.clear();
+    }
+}
+
 impl<H: Clone> Cache<H> {
-    fn find(&self, registry: &Registry, key: &Key, make: impl FnOnce() -> H) -> H {
+    fn find(&self, registry: &Registry, key: &Key, make: impl FnOnce(Labels) -> H) -> H {
         // Read first: a series removed from here on makes what is found outdated, and the next
         // look-up finds that out.
         let removals = registry.removals();
@@ -256,7 +378,12 @@ impl<H: Clone> Cache<H> {
             return handle.clone();
         }
         drop(cached);
-        let handle = make();
+        let labels = labels(key);
+        let is_secret = has_secret(key, &labels);
+        let handle = make(labels);
+        if is_secret {
+            return handle;
+        }
         let mut cached = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if cached.removals != removals {
             cached.handles.clear();
@@ -337,6 +464,19 @@ mod tests {
         let snapshot = registry.snapshot(0);
         let Data::Counter { points } = &snapshot.metrics[1].data else { panic!() };
         assert_eq!(points[0].value, Number::U64(1));
+    }
+
+    #[test]
+    fn key_with_a_secret_is_not_remembered() {
+        let registry = Registry::new();
+        let recorder = Recorder::new(registry.clone());
+        metrics::with_local_recorder(&recorder, || {
+            for n in 0..2 {
+                metrics::counter!("calls", "api_key" => format!("secret-{n}")).increment(1);
+            }
+        });
+        assert!(recorder.caches.counters.0.read().unwrap().handles.is_empty());
+        assert_eq!(registry.counter("calls", [("api_key", "[redacted]")]).value(), 2);
     }
 
     #[test]

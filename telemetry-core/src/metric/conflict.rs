@@ -66,6 +66,17 @@ pub enum Reason {
     },
     /// The metric was described differently before; the first description stands.
     Description,
+    /// The histogram had series before its buckets were set: it keeps those it has.
+    Buckets,
+    /// The series had begun before the labels of all series were set, and another series is
+    /// exported under what would be its labels: it keeps its own.
+    Label,
+    /// The metric has as many series as it may: further ones are, together, in one that is labelled
+    /// `otel.metric.overflow`.
+    Overflow {
+        /// How many series the metric may have.
+        limit: usize,
+    },
     /// The registry holds as many metrics as it may; what the handle measures is not exported.
     TooManyMetrics,
 }
@@ -101,6 +112,22 @@ impl fmt::Display for Conflict {
             Reason::Description => {
                 write!(f, "metric `{name}` is described twice: the first description stands")
             }
+            Reason::Buckets => {
+                write!(
+                    f,
+                    "metric `{name}` was in use before its buckets were set: it keeps its own"
+                )
+            }
+            Reason::Label => write!(
+                f,
+                "a series of metric `{name}` began before the labels of all series were set, and \
+                 another one has what would be its labels: it keeps its own"
+            ),
+            Reason::Overflow { limit } => write!(
+                f,
+                "metric `{name}` has {limit} series: further ones are, together, in one that is \
+                 labelled `otel.metric.overflow`"
+            ),
             Reason::TooManyMetrics => {
                 write!(f, "metric `{name}` is not exported: the registry is full")
             }

@@ -15,6 +15,8 @@ pub(super) enum ErrorKind {
     Buckets,
     InUse,
     Full,
+    Pattern,
+    Timeout,
 }
 
 impl Error {
@@ -22,8 +24,8 @@ impl Error {
         Self { kind, name: name.to_owned(), text: text.into() }
     }
 
-    /// Returns the name of the metric.
-    pub fn metric(&self) -> &str {
+    /// Returns the name of the metric, or of what else was set.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
@@ -45,3 +47,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        Self::wrong_setting(error.to_string())
+    }
+}

@@ -11,14 +11,14 @@
 //! published through it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::shard::{Line, shards, thread_index};
 
 /// Counts the measurements of a registry that were refused because they were not finite.
 #[derive(Debug, Default)]
-pub(super) struct Rejected(AtomicU64);
+pub(crate) struct Rejected(AtomicU64);
 
 impl Rejected {
     #[cold]
@@ -33,30 +33,66 @@ impl Rejected {
 
 /// An integer sum over shards; signed values use two's complement.
 #[derive(Debug)]
-struct Sum {
-    shards: Box<[Line<AtomicU64>]>,
+pub(crate) struct Sum {
+    shards: Box<[Line<Part>]>,
     /// Held by `raise_to` and `set`, so that two of them never both add the same difference.
     assign: Mutex<()>,
+    pub(super) removed: Removed,
+}
+
+/// Says whether a cell's series was removed, so that who remembers the handle looks for a new one.
+#[derive(Debug, Default)]
+pub(crate) struct Removed(AtomicBool);
+
+impl Removed {
+    pub(super) fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    value: AtomicU64,
+    /// Was something added that may not show in the sum? For those that go up and down.
+    touched: AtomicBool,
 }
 
 impl Sum {
     fn new() -> Self {
-        Self { shards: (0..shards()).map(|_| Line::default()).collect(), assign: Mutex::new(()) }
+        let shards = (0..shards()).map(|_| Line::default()).collect();
+        Self { shards, assign: Mutex::new(()), removed: Removed::default() }
     }
 
     #[inline]
-    fn add(&self, value: u64) {
+    fn part(&self) -> &Part {
         // The number of shards is a power of two.
-        let at = thread_index() & (self.shards.len() - 1);
-        self.shards[at].0.fetch_add(value, Relaxed);
+        &self.shards[thread_index() & (self.shards.len() - 1)].0
     }
 
-    fn read(&self) -> u64 {
-        self.shards.iter().fold(0, |sum, shard| sum.wrapping_add(shard.0.load(Relaxed)))
+    #[inline]
+    pub(crate) fn add(&self, value: u64) {
+        self.part().value.fetch_add(value, Relaxed);
+    }
+
+    pub(super) fn read(&self) -> u64 {
+        self.shards.iter().fold(0, |sum, shard| sum.wrapping_add(shard.0.value.load(Relaxed)))
+    }
+
+    pub(super) fn is_touched(&self) -> bool {
+        self.shards.iter().any(|shard| shard.0.touched.load(Relaxed))
+    }
+
+    pub(super) fn forget_touch(&self) {
+        self.shards.iter().for_each(|shard| forget(&shard.0.touched));
     }
 
     /// Adds what `value` has more than the sum. An `add` at the same time counts as made after.
-    fn raise_to(&self, value: u64) {
+    pub(crate) fn raise_to(&self, value: u64) {
         let _one_at_a_time = self.assign.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.read();
         if value > now {
@@ -68,6 +104,13 @@ impl Sum {
     fn set(&self, value: u64) {
         let _one_at_a_time = self.assign.lock().unwrap_or_else(PoisonError::into_inner);
         self.add(value.wrapping_sub(self.read()));
+    }
+}
+
+/// Clears a mark. Writes only if it is set, so that nobody's cache line is taken for nothing.
+pub(super) fn forget(touched: &AtomicBool) {
+    if touched.load(Relaxed) {
+        touched.store(false, Relaxed);
     }
 }
 
@@ -91,7 +134,7 @@ pub(super) fn update_f64(cell: &AtomicU64, next: impl Fn(f64) -> Option<f64>) ->
 /// assert_eq!(requests.value(), 1);
 /// ```
 #[derive(Clone)]
-pub struct Counter(Arc<Sum>);
+pub struct Counter(pub(super) Arc<Sum>);
 
 impl Counter {
     /// Adds `value`. Wraps at 2^64.
@@ -117,11 +160,24 @@ impl Counter {
 ///
 /// Not sharded, so that [`absolute`](Self::absolute) is exact to the last bit.
 #[derive(Clone)]
-pub struct CounterF64(Arc<Float>);
+pub struct CounterF64(pub(super) Arc<Float>);
 
 #[derive(Debug)]
-struct Float {
+pub(super) struct Float {
     bits: AtomicU64,
+    rejected: Arc<Rejected>,
+}
+
+/// A last value.
+#[derive(Debug)]
+pub(crate) struct Last {
+    /// NaN stands for "never set": no finite value has its bits.
+    bits: AtomicU64,
+    /// Was it set? The same value again does not show in `bits`.
+    touched: AtomicBool,
+    /// Was something ever added to it? Then it goes up and down, and is forgotten at 0 only.
+    is_sum: AtomicBool,
+    pub(super) removed: Removed,
     rejected: Arc<Rejected>,
 }
 
@@ -162,18 +218,21 @@ impl CounterF64 {
 /// assert_eq!(open.value(), 0);
 /// ```
 #[derive(Clone)]
-pub struct UpDownCounter(Arc<Sum>);
+pub struct UpDownCounter(pub(super) Arc<Sum>);
 
 impl UpDownCounter {
     /// Adds `value`, which may be negative. Wraps at the ends of `i64`.
     #[inline]
     pub fn add(&self, value: i64) {
-        self.0.add(value.cast_unsigned());
+        let part = self.0.part();
+        part.value.fetch_add(value.cast_unsigned(), Relaxed);
+        part.touched.store(true, Relaxed);
     }
 
     /// Moves the count to `value`.
     pub fn set(&self, value: i64) {
         self.0.set(value.cast_unsigned());
+        self.0.part().touched.store(true, Relaxed);
     }
 
     /// Returns the count.
@@ -186,40 +245,80 @@ impl UpDownCounter {
 ///
 /// A gauge that was never set has no value, and is not exported: missing is not 0.
 #[derive(Clone)]
-pub struct Gauge(Arc<Float>);
+pub struct Gauge(pub(super) Arc<Last>);
 
 impl Gauge {
     /// Replaces the value. A non-finite `value` is rejected and counted; the last one stays.
     #[inline]
     pub fn set(&self, value: f64) {
-        if !value.is_finite() {
-            return self.0.rejected.add(1);
-        }
-        self.0.bits.store(value.to_bits(), Relaxed);
+        self.0.set(value);
     }
 
     /// Adds `value` to the gauge, which counts as 0 if it was never set. A result that is not
     /// finite is rejected and counted.
     pub fn add(&self, value: f64) {
-        let next = |now: f64| {
-            let sum = if now.is_nan() { value } else { now + value };
-            sum.is_finite().then_some(sum)
-        };
-        if !update_f64(&self.0.bits, next) {
-            self.0.rejected.add(1);
-        }
+        self.0.add(value);
     }
 
     /// Returns the value, if one was ever set.
     pub fn value(&self) -> Option<f64> {
-        let value = f64::from_bits(self.0.bits.load(Relaxed));
+        self.0.value()
+    }
+}
+
+impl Last {
+    #[inline]
+    pub(crate) fn set(&self, value: f64) {
+        if !value.is_finite() {
+            return self.rejected.add(1);
+        }
+        self.bits.store(value.to_bits(), Relaxed);
+        self.touched.store(true, Relaxed);
+    }
+
+    pub(crate) fn add(&self, value: f64) {
+        let next = |now: f64| {
+            let sum = if now.is_nan() { value } else { now + value };
+            sum.is_finite().then_some(sum)
+        };
+        if !update_f64(&self.bits, next) {
+            return self.rejected.add(1);
+        }
+        self.touched.store(true, Relaxed);
+        self.is_sum.store(true, Relaxed);
+    }
+
+    pub(super) fn value(&self) -> Option<f64> {
+        let value = f64::from_bits(self.bits.load(Relaxed));
         (!value.is_nan()).then_some(value)
+    }
+
+    pub(super) fn is_touched(&self) -> bool {
+        self.touched.load(Relaxed)
+    }
+
+    pub(super) fn forget_touch(&self) {
+        forget(&self.touched);
+    }
+
+    /// Would a new cell go on from another value than this one?
+    pub(super) fn is_open(&self) -> bool {
+        self.is_sum.load(Relaxed) && self.value() != Some(0.0)
     }
 }
 
 impl Counter {
     pub(super) fn detached() -> Self {
         Self(Arc::new(Sum::new()))
+    }
+
+    pub(crate) fn into_shared(self) -> Arc<Sum> {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn is_removed(&self) -> bool {
+        self.0.removed.is_set()
     }
 }
 
@@ -236,10 +335,23 @@ impl CounterF64 {
 }
 
 impl Gauge {
+    pub(crate) fn into_shared(self) -> Arc<Last> {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn is_removed(&self) -> bool {
+        self.0.removed.is_set()
+    }
+
     pub(super) fn detached(rejected: &Arc<Rejected>) -> Self {
-        // NaN stands for "never set": no finite value has its bits.
-        let bits = AtomicU64::new(f64::NAN.to_bits());
-        Self(Arc::new(Float { bits, rejected: Arc::clone(rejected) }))
+        Self(Arc::new(Last {
+            bits: AtomicU64::new(f64::NAN.to_bits()),
+            touched: AtomicBool::new(false),
+            is_sum: AtomicBool::new(false),
+            removed: Removed::default(),
+            rejected: Arc::clone(rejected),
+        }))
     }
 }
 

@@ -216,7 +216,17 @@ impl Labels {
         self.pairs().iter().map(|(key, value)| (&**key, value))
     }
 
-    fn pairs(&self) -> &[Pair] {
+    /// Returns these labels and `others`, which win where both have a key.
+    pub(super) fn overridden_by(&self, others: &Self) -> Self {
+        Self::of(self.pairs().iter().chain(others.pairs()).cloned().collect())
+    }
+
+    /// Returns the pairs that `keep` accepts.
+    pub(super) fn retained(&self, keep: impl Fn(&str, &Value) -> bool) -> Self {
+        Self::of(self.pairs().iter().filter(|(key, value)| keep(key, value)).cloned().collect())
+    }
+
+    pub(super) fn pairs(&self) -> &[Pair] {
         self.0.as_deref().unwrap_or(&[])
     }
 }

@@ -26,12 +26,16 @@
 
 mod conflict;
 mod error;
+mod family;
 mod histogram;
+mod idle;
 mod instrument;
 mod labels;
+mod lookup;
 mod name;
 mod registry;
 mod series;
+mod settings;
 mod shard;
 mod snapshot;
 
@@ -39,14 +43,27 @@ use std::sync::OnceLock;
 
 pub use conflict::{CONFLICTS_MAX, Conflict, Kind, Reason};
 pub use error::Error;
-pub use histogram::{BUCKETS_MAX, DEFAULT_BUCKETS, Histogram, SECONDS_BUCKETS};
+pub(crate) use family::Family;
+pub use histogram::{BUCKETS_MAX, Buckets, DEFAULT_BUCKETS, Histogram, SECONDS_BUCKETS};
+pub(crate) use histogram::{Distribution, Explicit, Exponential};
 pub use instrument::{Counter, CounterF64, Gauge, UpDownCounter};
+pub(crate) use instrument::{Last, Sum};
 pub use labels::{Labels, Value};
+pub(crate) use lookup::Sorted;
+#[doc(hidden)]
+pub use lookup::{AsLabel, ValueRef};
+pub(crate) use registry::Forget;
 pub use registry::{METRICS_MAX, Observation, Registry, SERIES_LIMIT};
-pub use snapshot::{Data, HistogramValue, Metric, Number, Point, Snapshot};
+pub(crate) use series::Instrument;
+pub use settings::Settings;
+pub use snapshot::{
+    BucketCounts, Data, ExponentialBuckets, ExponentialRange, HistogramValue, Metric, Number,
+    Point, Snapshot,
+};
 
 /// Returns the registry of the process; it lives as long as the process, so its handles outlive
 /// any pipeline.
+#[inline]
 pub fn global() -> &'static Registry {
     static GLOBAL: OnceLock<Registry> = OnceLock::new();
     GLOBAL.get_or_init(Registry::new)

@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 
 /// Longest name, in bytes.
-const NAME_BYTES_MAX: usize = 255;
+pub(super) const NAME_BYTES_MAX: usize = 255;
 
 /// Longest unit, in bytes.
 const UNIT_BYTES_MAX: usize = 63;
@@ -22,7 +22,7 @@ pub(super) fn is_valid_name(name: &str) -> bool {
         && name.bytes().all(is_name_byte)
 }
 
-fn is_name_byte(byte: u8) -> bool {
+pub(super) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/')
 }
 

@@ -2,31 +2,35 @@
 //!
 //! # Invariants
 //!
-//! - A measurement is in exactly one series: its own, or the overflow series of its metric.
 //! - A metric has at most `series_limit` series and the overflow series; a series that exists keeps
-//!   its cell, whatever comes later.
+//!   its cell, whatever comes later, until it is removed or expires.
 //! - The first request for a name decides its kind; a later one for another kind gets a handle
 //!   that works and is not exported, and a [`Conflict`]. Nothing here panics.
 //! - No lock is held while user code runs, and none is needed to measure with a handle.
 //!
 //! # Locks
 //!
-//! `metrics` (names) is taken before `Family::state` (one metric), and released before it: a
-//! snapshot of one metric never keeps another from being used.
+//! `settings` is taken before `metrics` (names), and that before `Family::state` (one metric), and
+//! released before it: a snapshot of one metric never keeps another from being used.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
 
-use super::conflict::{Conflict, Conflicts, Kind, Reason, cut};
+use super::conflict::{Conflict, Conflicts, Reason, cut};
 use super::error::{Error, ErrorKind};
-use super::histogram::{DEFAULT_BUCKETS, Histogram, SECONDS_BUCKETS, check_bounds};
+use super::family::{Family, read, write};
+use super::histogram::{Buckets, Histogram};
+use super::idle::Sweep;
 use super::instrument::{Counter, CounterF64, Gauge, Rejected, UpDownCounter};
 use super::labels::Labels;
+use super::lookup::Sorted;
 use super::name::{is_valid_unit, valid_name};
-use super::series::{Instrument, Series, points};
-use super::snapshot::{Metric, Snapshot};
+use super::series::{Instrument, Series};
+use super::settings::Settings;
+use super::snapshot::Snapshot;
 
 /// How many series a metric may have, by default, beside its overflow series (OpenTelemetry
 /// metrics SDK, cardinality limits).
@@ -56,6 +60,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     /// Keyed by the name in lower case: names are case-insensitive.
     metrics: RwLock<HashMap<Box<str>, Arc<Family>>>,
+    settings: RwLock<Settings>,
     series_limit: usize,
     clock_unix_ns: fn() -> u64,
     start_unix_ns: u64,
@@ -63,22 +68,14 @@ struct Inner {
     rejected: Arc<Rejected>,
     /// Counts removals: who caches handles must forget them when it changes.
     removals: AtomicU64,
+    /// Who remembers handles for others.
+    caches: Mutex<Vec<Weak<dyn Forget>>>,
 }
 
-/// One metric: what is known of a name, and its series.
-struct Family {
-    name: Arc<str>,
-    state: RwLock<State>,
-}
-
-#[derive(Default)]
-struct State {
-    kind: Option<Kind>,
-    description: Arc<str>,
-    unit: Arc<str>,
-    bounds: Option<Arc<[f64]>>,
-    series: BTreeMap<Labels, Series>,
-    overflow: Option<Series>,
+/// Remembers handles for others, and so would keep their series for ever.
+pub(crate) trait Forget: Send + Sync {
+    /// Lets go of all handles.
+    fn forget(&self);
 }
 
 /// Holds one value read elsewhere, for [`Registry::observe`].
@@ -122,13 +119,37 @@ impl Registry {
     pub fn with_clock(series_limit: usize, clock_unix_ns: fn() -> u64) -> Self {
         Self(Arc::new(Inner {
             metrics: RwLock::default(),
+            settings: RwLock::default(),
             series_limit,
             clock_unix_ns,
             start_unix_ns: clock_unix_ns(),
             conflicts: Conflicts::default(),
             rejected: Arc::default(),
             removals: AtomicU64::new(0),
+            caches: Mutex::default(),
         }))
+    }
+
+    /// Sets buckets, labels and the idle timeout of all metrics, in the place of earlier settings.
+    ///
+    /// What was measured before stays: series that there are keep their buckets, and get the labels
+    /// (a [`Conflict`] tells of those that cannot).
+    ///
+    /// # Errors
+    ///
+    /// A pattern can match no name, bounds cannot divide values, or the timeout is too short;
+    /// nothing is changed then.
+    pub fn configure(&self, settings: Settings) -> Result<(), Error> {
+        settings.check()?;
+        let mut held = write(&self.0.settings);
+        *held = settings;
+        held.redact_again();
+        for family in self.families() {
+            for reason in family.configure(&held) {
+                self.0.conflicts.note(&family.name, reason);
+            }
+        }
+        Ok(())
     }
 
     /// Gives `name` a UCUM unit (`s`, `By`, `1`, `{request}`) and a description, before or after
@@ -150,28 +171,30 @@ impl Registry {
         }
     }
 
-    /// Sets the bucket bounds of the histogram `name`; call it before the first use of the name.
+    /// Sets the buckets of the histogram `name`, whatever the [`Settings`] say of it; call it
+    /// before the first use of the name.
     ///
-    /// The default is [`SECONDS_BUCKETS`] if the unit is described as `s` by the time of the
-    /// first use, otherwise [`DEFAULT_BUCKETS`].
+    /// The default is [`SECONDS_BUCKETS`](super::SECONDS_BUCKETS) if the unit is described as `s`
+    /// by the time of the first use, otherwise [`DEFAULT_BUCKETS`](super::DEFAULT_BUCKETS).
     ///
     /// # Errors
     ///
-    /// If `bounds` is empty, too long, not strictly ascending or not finite
+    /// If there are no bounds, too many, or they are not strictly ascending or not finite
     /// ([`Error::is_invalid_buckets`]), or if the metric already has series or another kind
     /// ([`Error::is_in_use`]): buckets cannot be redistributed.
-    pub fn set_buckets(&self, name: &str, bounds: &[f64]) -> Result<(), Error> {
-        check_bounds(name, bounds)?;
+    pub fn set_buckets(&self, name: &str, buckets: impl Into<Buckets>) -> Result<(), Error> {
+        let buckets = buckets.into();
+        buckets.check(name)?;
         let full = || Error::new(ErrorKind::Full, name, "is one metric too many for its registry");
         let family = self.family(name).ok_or_else(full)?;
         let mut state = write(&family.state);
         match state.kind {
-            Some(_) if state.bounds.as_deref() == Some(bounds) => return Ok(()),
+            Some(_) if state.taken.as_ref() == Some(&buckets) => return Ok(()),
             Some(kind) => {
                 let text = format!("is already in use as a {kind}: set its buckets before");
                 return Err(Error::new(ErrorKind::InUse, name, text));
             }
-            None => state.bounds = Some(bounds.into()),
+            None => state.given = Some(buckets),
         }
         Ok(())
     }
@@ -241,7 +264,7 @@ impl Registry {
     /// the series go on working unseen; a new handle begins a new series, with a new start.
     pub fn remove(&self, name: &str, labels: &Labels) -> bool {
         let Some(family) = self.existing(&valid_name(name)) else { return false };
-        let removed = write(&family.state).series.remove(labels).is_some();
+        let removed = family.remove(labels, &read(&self.0.settings));
         if removed {
             // Relaxed: a cache that reads the old number keeps a handle a moment longer, as if
             // its measurement had been made before the removal.
@@ -250,11 +273,60 @@ impl Registry {
         removed
     }
 
+    /// Looks for series that nobody has measured for as long as the
+    /// [`idle_timeout`](Settings::idle_timeout) says, and returns how many it dropped. The worker
+    /// of a pipeline calls it; without a timeout it does nothing.
+    ///
+    /// `now` is the time of the call, and `read` the time since when everybody who reads snapshots
+    /// has taken one: the last value of a series is never dropped before it could be exported.
+    ///
+    /// - While somebody has a handle, an idle series is only *left out* of snapshots. The first
+    ///   measurement brings it back, with its value and its start: nothing is lost, whenever it is
+    ///   made. The macros [`counter!`](crate::counter), [`gauge!`](crate::gauge) and
+    ///   [`histogram!`](crate::histogram) with labels that are literals have handles.
+    /// - When nobody has one, it is *dropped*, and its memory is free. Who asks for it again gets a
+    ///   new series, which begins at 0 with a new start.
+    /// - An up-down counter, or a gauge that was ever added to, is idle at 0 only.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use telemetry_core::metric::{Registry, Settings};
+    ///
+    /// let registry = Registry::new();
+    /// registry.configure(Settings::new().idle_timeout(Duration::from_secs(60)))?;
+    /// registry.counter("logins", [("user", "ann")]).add(1);
+    /// let begin = Instant::now();
+    /// registry.expire(begin, begin);
+    /// let later = begin + Duration::from_secs(60);
+    /// assert_eq!(registry.expire(later, begin), 0, "nobody has read it");
+    /// assert_eq!(registry.expire(later, later), 1);
+    /// # Ok::<(), telemetry_core::metric::Error>(())
+    /// ```
+    pub fn expire(&self, now: Instant, read: Instant) -> usize {
+        let Some(timeout) = self.idle_timeout() else { return 0 };
+        let sweep = Sweep { now, timeout, read };
+        let (mut hidden, mut dropped) = (0, 0);
+        for family in self.families() {
+            let swept = family.sweep(sweep);
+            (hidden, dropped) = (hidden + swept.hidden, dropped + swept.dropped);
+        }
+        if hidden > 0 {
+            // Handles in caches are nobody's: the next sweep finds out who else has one.
+            self.forget_handles();
+        }
+        dropped
+    }
+
+    /// Returns how long a series may be idle; `None` = for ever.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        read(&self.0.settings).idle_timeout
+    }
+
     /// Reads all values. `unix_ns` is the time the snapshot is dated with.
     ///
     /// Has no side effect: several readers do not disturb each other.
     pub fn snapshot(&self, unix_ns: u64) -> Snapshot {
-        let mut families: Vec<_> = read(&self.0.metrics).values().map(Arc::clone).collect();
+        let mut families = self.families();
         families.sort_by(|a, b| a.name.cmp(&b.name));
         let metrics = families.iter().filter_map(|family| family.read()).collect();
         Snapshot { start_unix_ns: self.0.start_unix_ns, unix_ns, metrics }
@@ -292,9 +364,10 @@ impl Registry {
     /// Where that makes two sets equal, the later one is told apart by a number, so that the
     /// handles of both go on counting.
     pub(crate) fn redact_again(&self) {
-        let families: Vec<_> = read(&self.0.metrics).values().map(Arc::clone).collect();
-        for family in families {
-            write(&family.state).redact_again();
+        let mut settings = write(&self.0.settings);
+        settings.redact_again();
+        for family in self.families() {
+            write(&family.state).redact_again(&settings);
         }
         // Caches found their handles by the labels before.
         self.0.removals.fetch_add(1, Relaxed);
@@ -305,54 +378,107 @@ impl Registry {
         self.0.removals.load(Relaxed)
     }
 
+    /// Makes `cache` let go of its handles when series are idle.
+    pub(crate) fn add_cache(&self, cache: Weak<dyn Forget>) {
+        let mut caches = self.0.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(cache);
+    }
+
+    fn forget_handles(&self) {
+        let caches = self.0.caches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        caches.iter().filter_map(Weak::upgrade).for_each(|cache| cache.forget());
+    }
+
+    fn families(&self) -> Vec<Arc<Family>> {
+        read(&self.0.metrics).values().map(Arc::clone).collect()
+    }
+
     fn observed<T: Instrument>(&self, name: &str, labels: &Labels, set: impl Fn(&T)) {
         if let Some(family) = self.family(name) {
-            self.series(&family, name, labels.clone(), Some(self.0.start_unix_ns), &set);
+            let start = Some(self.0.start_unix_ns);
+            self.with_series(&family, name, labels.clone(), start, |handle, series| {
+                set(handle);
+                series.inspect(|series| series.touch());
+            });
         }
     }
 
-    fn instrument<T: Instrument>(&self, name: &str, labels: Labels) -> T {
+    pub(crate) fn instrument<T: Instrument>(&self, name: &str, labels: Labels) -> T {
         match self.family(name) {
-            Some(family) => self.series(&family, name, labels, None, &|_| ()),
-            None => T::detached(&DEFAULT_BUCKETS.into(), &self.0.rejected),
+            Some(family) => {
+                self.with_series(&family, name, labels, None, |handle: &T, _| handle.clone())
+            }
+            None => self.detached(),
         }
     }
 
-    /// Finds or makes a series, and applies `set` to its handle before anyone else sees it.
-    fn series<T: Instrument>(
+    /// Makes a handle that nothing is exported of.
+    fn detached<T: Instrument>(&self) -> T {
+        T::detached(&Buckets::of_unit(""), &self.0.rejected)
+    }
+
+    /// Measures with the series of `labels`, which are those of a call site that knows its metric.
+    pub(crate) fn measure<T: Instrument>(
+        &self,
+        family: &Family,
+        labels: Sorted<'_>,
+        measure: impl FnOnce(&T),
+    ) {
+        let state = read(&family.state);
+        let series = state.find(&labels, self.0.series_limit);
+        if let Some(handle) = series.and_then(Series::handle) {
+            return measure(handle);
+        }
+        drop(state);
+        let name = Arc::clone(&family.name);
+        self.with_series(family, &name, labels.to_labels(), None, |handle, _| measure(handle));
+    }
+
+    /// Finds or makes a series, and does something with its handle before anyone else sees it.
+    /// Without a series, because the metric has another kind, there is a handle all the same.
+    fn with_series<T: Instrument, R>(
         &self,
         family: &Family,
         asked_name: &str,
         labels: Labels,
         start_unix_ns: Option<u64>,
-        set: &dyn Fn(&T),
-    ) -> T {
+        act: impl FnOnce(&T, Option<&Series>) -> R,
+    ) -> R {
         let limit = self.0.series_limit;
-        if let Some(handle) = read(&family.state).find::<T>(&labels, limit) {
-            set(&handle);
-            return handle;
+        let state = read(&family.state);
+        if let Some(series) = state.find(&labels, limit)
+            && let Some(handle) = series.handle()
+        {
+            return act(handle, Some(series));
         }
+        drop(state);
+        let settings = read(&self.0.settings);
         let mut state = write(&family.state);
         let registered = *state.kind.get_or_insert(T::KIND);
         if registered != T::KIND {
             drop(state);
             self.0.conflicts.note(asked_name, Reason::Kind { registered, asked: T::KIND });
-            return T::detached(&DEFAULT_BUCKETS.into(), &self.0.rejected);
+            return act(&self.detached(), None);
         }
-        // Another thread may have made it since the look under the read lock.
-        if let Some(handle) = state.find::<T>(&labels, limit) {
-            set(&handle);
-            return handle;
+        let overflowed = state.has_overflow();
+        let series = state.find_or_insert(&labels, (&settings, limit), |state| {
+            let buckets = state.take_buckets(&family.name, &settings);
+            let start_unix_ns = start_unix_ns.unwrap_or_else(self.0.clock_unix_ns);
+            (T::detached(&buckets, &self.0.rejected), start_unix_ns)
+        });
+        let result = match series.handle() {
+            Some(handle) => act(handle, Some(series)),
+            None => act(&self.detached(), None),
+        };
+        if state.has_overflow() && !overflowed {
+            self.0.conflicts.note(&family.name, Reason::Overflow { limit });
         }
-        let handle = T::detached(&state.bounds(), &self.0.rejected);
-        set(&handle);
-        let start_unix_ns = start_unix_ns.unwrap_or_else(self.0.clock_unix_ns);
-        state.insert(labels, Series { start_unix_ns, cell: handle.cell() }, limit);
-        handle
+        result
     }
 
     /// Returns the metric of `name`, making it if there is room.
-    fn family(&self, name: &str) -> Option<Arc<Family>> {
+    pub(crate) fn family(&self, name: &str) -> Option<Arc<Family>> {
         let used = valid_name(name);
         let family = self.existing(&used).or_else(|| self.make(&used));
         let Some(family) = family else {
@@ -382,7 +508,7 @@ impl Registry {
         if metrics.len() >= METRICS_MAX && !metrics.contains_key(&key) {
             return None;
         }
-        let make = || Arc::new(Family { name: name.into(), state: RwLock::default() });
+        let make = || Arc::new(Family::new(name));
         Some(Arc::clone(metrics.entry(key).or_insert_with(make)))
     }
 }
@@ -404,92 +530,12 @@ impl fmt::Debug for Registry {
     }
 }
 
-impl Family {
-    fn read(&self) -> Option<Metric> {
-        let state = read(&self.state);
-        let overflow = state.overflow.as_ref().map(|series| (overflow_labels(), series));
-        let series = state.series.iter().map(|(labels, series)| (labels.clone(), series));
-        Some(Metric {
-            name: Arc::clone(&self.name),
-            description: Arc::clone(&state.description),
-            unit: Arc::clone(&state.unit),
-            data: points(state.kind?, series.chain(overflow))?,
-        })
-    }
-}
-
-impl State {
-    /// Finds the series that measurements with `labels` go into.
-    fn find<T: Instrument>(&self, labels: &Labels, limit: usize) -> Option<T> {
-        let own = self.series.get(labels);
-        let series =
-            own.or_else(|| self.overflow.as_ref().filter(|_| self.overflows(labels, limit)));
-        T::of(&series?.cell)
-    }
-
-    /// Inserts the series that [`find`](Self::find) did not find.
-    fn insert(&mut self, labels: Labels, new: Series, limit: usize) {
-        if self.overflows(&labels, limit) {
-            self.overflow = Some(new);
-        } else {
-            self.series.insert(labels, new);
-        }
-    }
-
-    fn redact_again(&mut self) {
-        let changed: Vec<_> = self
-            .series
-            .keys()
-            .filter_map(|labels| Some((labels.clone(), labels.redacted_again()?)))
-            .collect();
-        for (labels, clean) in changed {
-            let Some(series) = self.series.remove(&labels) else { continue };
-            let numbered = (2..).map(|n: i64| clean.clone().with("redacted", n));
-            let mut free = std::iter::once(clean.clone()).chain(numbered);
-            if let Some(free) = free.find(|labels| !self.series.contains_key(labels)) {
-                self.series.insert(free, series);
-            }
-        }
-    }
-
-    /// Returns whether a set without series has none to come: no room, or it names the overflow
-    /// series itself.
-    fn overflows(&self, labels: &Labels, limit: usize) -> bool {
-        self.series.len() >= limit || is_overflow(labels)
-    }
-
-    fn bounds(&mut self) -> Arc<[f64]> {
-        let seconds = &*self.unit == "s";
-        let default =
-            || if seconds { (&SECONDS_BUCKETS[..]).into() } else { (&DEFAULT_BUCKETS[..]).into() };
-        Arc::clone(self.bounds.get_or_insert_with(default))
-    }
-}
-
 /// Sets `text` to `given` if it is still open; returns whether the two agree then.
 fn fill(text: &mut Arc<str>, given: &str) -> bool {
     if text.is_empty() {
         *text = given.into();
     }
     given.is_empty() || **text == *given
-}
-
-/// The attributes of the series that stands for all beyond the limit.
-fn overflow_labels() -> Labels {
-    Labels::new().with("otel.metric.overflow", true)
-}
-
-fn is_overflow(labels: &Labels) -> bool {
-    labels.len() == 1 && *labels == overflow_labels()
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    // A panic under a lock is only possible out of memory; the maps are whole even then.
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the only clock read: when a series began")]

@@ -68,6 +68,11 @@ pub enum Data {
         /// One point per series.
         points: Vec<Point<HistogramValue>>,
     },
+    /// Distributions in base-2 exponential buckets, cumulative.
+    ExponentialHistogram {
+        /// One point per series.
+        points: Vec<Point<HistogramValue<ExponentialBuckets>>>,
+    },
 }
 
 impl Data {
@@ -78,6 +83,7 @@ impl Data {
                 points.len()
             }
             Self::Histogram { points, .. } => points.len(),
+            Self::ExponentialHistogram { points } => points.len(),
         }
     }
 }
@@ -116,9 +122,9 @@ impl Number {
     }
 }
 
-/// Holds a distribution.
+/// Holds a distribution; its buckets are explicit ones, unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HistogramValue {
+pub struct HistogramValue<B = Vec<u64>> {
     /// How many values were recorded: the sum of `buckets`.
     pub count: u64,
     /// The sum of the values; always finite.
@@ -127,6 +133,69 @@ pub struct HistogramValue {
     pub min: Option<f64>,
     /// The greatest value, if there is any.
     pub max: Option<f64>,
-    /// How many values fell in each bucket: one more than there are bounds. Not cumulative.
-    pub buckets: Vec<u64>,
+    /// How many values fell in each bucket, not cumulative: of explicit buckets one more than there
+    /// are bounds.
+    pub buckets: B,
+}
+
+impl<B> HistogramValue<B> {
+    pub(super) fn map<C>(self, buckets: impl FnOnce(B) -> C) -> HistogramValue<C> {
+        let Self { count, sum, min, max, .. } = self;
+        HistogramValue { count, sum, min, max, buckets: buckets(self.buckets) }
+    }
+}
+
+/// Holds the buckets of a histogram of either kind.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum BucketCounts {
+    /// Of explicit buckets: one more than there are bounds.
+    Explicit(Vec<u64>),
+    /// Of base-2 exponential buckets.
+    Exponential(ExponentialBuckets),
+}
+
+impl BucketCounts {
+    /// Returns the counts of explicit buckets.
+    pub fn explicit(&self) -> Option<&[u64]> {
+        if let Self::Explicit(counts) = self { Some(counts) } else { None }
+    }
+
+    /// Returns exponential buckets.
+    pub fn exponential(&self) -> Option<&ExponentialBuckets> {
+        if let Self::Exponential(buckets) = self { Some(buckets) } else { None }
+    }
+}
+
+/// Holds base-2 exponential buckets (OpenTelemetry metrics data model, exponential histogram).
+///
+/// Bucket `i` holds magnitudes above `2^(i / 2^scale)`, up to and including
+/// `2^((i + 1) / 2^scale)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExponentialBuckets {
+    /// How fine the buckets are: 20 at most, and less the further the values are apart.
+    pub scale: i32,
+    /// How many values were zero.
+    pub zero_count: u64,
+    /// The buckets of values above zero.
+    pub positive: ExponentialRange,
+    /// The buckets of values below zero, by magnitude.
+    pub negative: ExponentialRange,
+}
+
+impl ExponentialBuckets {
+    /// Returns how many values are in the buckets, those that were zero included.
+    pub fn count(&self) -> u64 {
+        let ranges = [&self.positive, &self.negative];
+        ranges.iter().flat_map(|range| &range.counts).sum::<u64>() + self.zero_count
+    }
+}
+
+/// Holds consecutive exponential buckets of one sign.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExponentialRange {
+    /// The index of the first bucket; 0 if there is none.
+    pub offset: i32,
+    /// How many values fell in each, from `offset` on; at most 160.
+    pub counts: Vec<u64>,
 }

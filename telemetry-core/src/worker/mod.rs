@@ -20,7 +20,7 @@ use crate::clock::{self, Anchors};
 use crate::export::Signals;
 use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
-use crate::metric::Registry;
+use crate::metric::{self, Registry};
 use crate::redaction::Patterns;
 use crate::router::Reservation;
 use crate::runner::Sink;
@@ -36,6 +36,9 @@ const INTERVAL: Duration = Duration::from_millis(10);
 const IDLE_ROUNDS: u32 = 5;
 /// The longest sleep.
 const SLEEP: Duration = Duration::from_secs(1);
+
+/// How often series are looked at that may be idle: four times in their timeout, within these.
+const EXPIRY_INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long after its start a pipeline lets `tracing` look at all callsites once more.
 ///
@@ -127,6 +130,10 @@ pub(crate) struct Worker {
     anchors: Anchors,
     /// When each sink's next snapshot is due.
     snapshots_due: Vec<Option<Instant>>,
+    /// When each sink's last snapshot was taken.
+    snapshots_taken: Vec<Instant>,
+    /// When series are looked at that may be idle; `None` = that is not this worker's to do.
+    expiry_due: Option<Instant>,
     tickets: Vec<Arc<Ticket>>,
     /// When `tracing` is asked to look at all callsites once more; see [`RECHECKS`].
     rechecks_due: Vec<Instant>,
@@ -154,6 +161,10 @@ impl Worker {
                 .iter()
                 .map(|interval| interval.and_then(|interval| now.checked_add(interval)))
                 .collect(),
+            snapshots_taken: vec![now; parts.sinks.len()],
+            // A scoped pipeline over the process's registry does not know who else reads it.
+            expiry_due: (parts.takes_diagnostics || !parts.registry.is_same(metric::global()))
+                .then_some(now),
             tickets: Vec::new(),
             rechecks_due: match parts.takes_diagnostics {
                 true => RECHECKS.iter().filter_map(|wait| now.checked_add(*wait)).collect(),
@@ -271,7 +282,23 @@ impl Worker {
         if self.snapshots_due.iter().flatten().any(|due| *due <= now) {
             self.snapshot(|due| due.is_some_and(|due| due <= now), now);
         }
+        self.expire_series(now);
         self.self_report.tend(&self.parts, now);
+    }
+
+    /// Looks for series that nobody touches any more, if it is time.
+    fn expire_series(&mut self, now: Instant) {
+        if self.expiry_due.is_none_or(|due| now < due) {
+            return;
+        }
+        let registry = &self.parts.registry;
+        let sinks = self.parts.sinks.iter().zip(&self.snapshots_taken);
+        let takers = sinks.filter(|(sink, _)| sink.signals.contains(Signals::METRICS));
+        let read = takers.map(|(_, taken)| *taken).min().unwrap_or(now);
+        registry.expire(now, read);
+        let timeout = registry.idle_timeout().unwrap_or_default();
+        let (least, most) = EXPIRY_INTERVALS;
+        self.expiry_due = now.checked_add((timeout / 4).clamp(least, most));
     }
 
     /// Reads all metrics and gives them to the sinks whose due time `wanted` accepts.
@@ -284,6 +311,7 @@ impl Worker {
                 continue;
             }
             sink.take_snapshot(&snapshot);
+            self.snapshots_taken[n] = now;
             let interval = self.parts.metric_intervals.get(n).copied().flatten();
             *due = interval.and_then(|interval| now.checked_add(interval));
         }

@@ -5,6 +5,7 @@
 //! - The metrics are set from the ledger, so they are as exact as it is.
 //! - Loss is reported by cause at most every ten seconds while it lasts, and once when it ends.
 //! - Targets of filters that nobody has registered are reported once, after [`TARGETS_AFTER`].
+//! - A metric that contradicts an earlier one, or has too many series, is reported once.
 
 use super::Parts;
 use super::redact::Redactor;
@@ -25,6 +26,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 const TARGETS_AFTER: Duration = Duration::from_secs(60);
 /// How many targets one report names.
 const TARGETS_NAMED_MAX: usize = 8;
+/// How many conflicts of metrics one report names.
+const CONFLICTS_NAMED_MAX: usize = 8;
 
 /// What was reported last.
 #[derive(Debug)]
@@ -34,12 +37,14 @@ pub(super) struct SelfReport {
     losing: bool,
     /// When the filters' targets are looked for; `None` = they were.
     targets_due: Option<Instant>,
+    /// How many different conflicts of metrics were reported.
+    conflicts: usize,
 }
 
 impl SelfReport {
     pub(super) fn new(now: Instant) -> Self {
         let targets_due = Some(now + TARGETS_AFTER);
-        Self { due: now, lost: BTreeMap::new(), losing: false, targets_due }
+        Self { due: now, lost: BTreeMap::new(), losing: false, targets_due, conflicts: 0 }
     }
 
     /// Reports the targets of filters that no callsite has, if it is time: they may be mistyped.
@@ -55,6 +60,23 @@ impl SelfReport {
         }
     }
 
+    /// Reports what metrics are at odds with each other, or with their limits.
+    fn look_for_conflicts(&mut self, parts: &Parts) {
+        // A scoped pipeline's metrics are a test's.
+        let conflicts = if parts.takes_diagnostics { parts.registry.conflicts() } else { vec![] };
+        let new = conflicts.get(self.conflicts..).unwrap_or_default();
+        if new.is_empty() {
+            return;
+        }
+        let mut texts: Vec<_> =
+            new.iter().take(CONFLICTS_NAMED_MAX).map(ToString::to_string).collect();
+        if new.len() > texts.len() {
+            texts.push(format!("{} more", new.len() - texts.len()));
+        }
+        self.conflicts = conflicts.len();
+        diagnostics::report("metric.conflict", Level::Warn, texts.join("; "));
+    }
+
     /// Reports what was lost since the last time, if it is time.
     pub(super) fn tend(&mut self, parts: &Parts, now: Instant) {
         if now < self.due {
@@ -62,6 +84,7 @@ impl SelfReport {
         }
         self.due = now + PERIOD;
         self.look_for_targets(parts, now);
+        self.look_for_conflicts(parts);
         let mut losses = Vec::new();
         for (n, sink) in parts.sinks.iter().enumerate() {
             let report = sink.ledger().read(&sink.name);

@@ -14,7 +14,7 @@ use super::{Encoder, LINE_BYTES_MAX, Time, is_named, path};
 use std::collections::HashSet;
 use std::io::Write;
 use telemetry_core::batch::{Record, SpanView};
-use telemetry_core::metric::{self, Data, Labels, Metric, Number, Snapshot};
+use telemetry_core::metric::{self, Data, HistogramValue, Labels, Metric, Number, Snapshot};
 use telemetry_core::output::is_unprintable;
 use telemetry_core::record::{Kind, Value};
 
@@ -185,17 +185,24 @@ impl Line<'_> {
             }
             Data::Histogram { points, .. } => {
                 let Some(point) = points.get(index) else { return };
-                self.pair("count", |line| put_integer(line.out, point.value.count));
-                let extremes = [("min", point.value.min), ("max", point.value.max)];
-                let sum = [("sum", Some(point.value.sum))];
-                for (key, number) in sum.into_iter().chain(extremes) {
-                    if let Some(number) = number {
-                        self.pair(key, |line| put_f64(line.out, number));
-                    }
-                }
+                self.histogram(&point.value);
+                self.labels(&point.labels);
+            }
+            Data::ExponentialHistogram { points } => {
+                let Some(point) = points.get(index) else { return };
+                self.histogram(&point.value);
                 self.labels(&point.labels);
             }
             _ => {}
+        }
+    }
+
+    fn histogram<B>(&mut self, value: &HistogramValue<B>) {
+        self.pair("count", |line| put_integer(line.out, value.count));
+        for (key, number) in [("sum", Some(value.sum)), ("min", value.min), ("max", value.max)] {
+            if let Some(number) = number {
+                self.pair(key, |line| put_f64(line.out, number));
+            }
         }
     }
 

@@ -59,6 +59,11 @@ impl Encoder {
                 self.put_series(metric, &point.labels, out);
                 put_histogram(out, &point.value, &metric.unit);
             }
+            Data::ExponentialHistogram { points } => {
+                let Some(point) = points.get(index) else { return };
+                self.put_series(metric, &point.labels, out);
+                put_histogram(out, &point.value, &metric.unit);
+            }
             _ => {}
         }
     }
@@ -87,7 +92,7 @@ impl Encoder {
     }
 }
 
-fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue, unit: &str) {
+fn put_histogram<B>(out: &mut Vec<u8>, value: &HistogramValue<B>, unit: &str) {
     out.extend_from_slice(b"[n=");
     put_integer(out, value.count);
     if value.count > 0 {

@@ -5,7 +5,7 @@ use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder};
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Exporter, Outcome, Signals};
-use telemetry_core::metric::{Registry, Snapshot};
+use telemetry_core::metric::{Buckets, Registry, Snapshot};
 use telemetry_core::testing::BatchFixture;
 
 fn plain() -> ConsoleExporterBuilder {
@@ -129,9 +129,12 @@ fn snapshot_is_one_line() {
     registry.describe("process.cpu.time", "s", "");
     registry.counter_f64("process.cpu.time", [("cpu.mode", "user")]).add(0.52);
     registry.histogram("queue", ()).record(2.0);
+    registry.set_buckets("size", Buckets::exponential()).unwrap();
+    registry.histogram("size", ()).record_many(0.5, 3);
     let expected = concat!(
         "2026-11-22T09:00:00.123456Z metrics process.cpu.time{cpu.mode=user}=520.00ms ",
-        "process.memory.usage=12.3MiB queue=[n=1 mean=2 min=2 max=2]\n",
+        "process.memory.usage=12.3MiB queue=[n=1 mean=2 min=2 max=2] ",
+        "size=[n=3 mean=0.5 min=0.5 max=0.5]\n",
     );
     assert_eq!(measured(registry.snapshot(NOW)), expected);
     assert_eq!(measured(Registry::new().snapshot(NOW)), "");

@@ -6,7 +6,7 @@ use crate::support::{Chain, NOW, Sink, measure, text_of};
 use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style};
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
-use telemetry_core::metric::Registry;
+use telemetry_core::metric::{Buckets, Registry};
 use telemetry_core::testing::BatchFixture;
 
 fn plain(style: Style) -> ConsoleExporterBuilder {
@@ -138,6 +138,7 @@ fn logfmt_has_a_line_for_each_point() {
     let registry = Registry::new();
     registry.describe("requests", "{request}", "");
     registry.counter("requests", [("route", "/a b"), ("unit", "x")]).add(3);
+    registry.set_buckets("queue", Buckets::exponential()).unwrap();
     registry.histogram("queue", ()).record(2.0);
     let sink = Sink::default();
     let builder = plain(Style::Logfmt).metrics(true).writer(Box::new(sink.clone()));

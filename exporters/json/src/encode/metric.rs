@@ -5,7 +5,8 @@ use super::fields::close_object;
 use super::limits::Limits;
 use super::value::{put_f64, put_integer, put_text};
 use telemetry_core::metric::{
-    Data, HistogramValue, Labels, Metric, Number, Point, Snapshot, Value,
+    Data, ExponentialBuckets, ExponentialRange, HistogramValue, Labels, Metric, Number, Point,
+    Snapshot, Value,
 };
 
 impl Encoder {
@@ -72,6 +73,12 @@ impl Encoder {
                 self.put_start(point, out);
                 put_histogram(out, &point.value, bounds, limits);
             }
+            Data::ExponentialHistogram { points } => {
+                let point = points.get(index)?;
+                put_labels(out, "exponential_histogram", &point.labels, limits);
+                self.put_start(point, out);
+                put_exponential(out, &point.value, limits);
+            }
             _ => return None,
         }
         if !limits.is_none() {
@@ -122,6 +129,41 @@ fn put_number(out: &mut Vec<u8>, number: Number) {
 }
 
 fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue, bounds: &[f64], limits: &Limits) {
+    put_extent(out, value);
+    if value.buckets.len() > limits.items_max {
+        return;
+    }
+    out.extend_from_slice(b",\"bounds\":");
+    put_list(out, bounds, |out, bound| put_f64(out, *bound));
+    out.extend_from_slice(b",\"buckets\":");
+    put_list(out, &value.buckets, |out, count| put_integer(out, *count));
+}
+
+fn put_exponential(out: &mut Vec<u8>, value: &HistogramValue<ExponentialBuckets>, limits: &Limits) {
+    put_extent(out, value);
+    let buckets = &value.buckets;
+    out.extend_from_slice(b",\"scale\":");
+    put_integer(out, buckets.scale);
+    out.extend_from_slice(b",\"zero_count\":");
+    put_integer(out, buckets.zero_count);
+    put_range(out, b",\"positive\":", &buckets.positive, limits);
+    put_range(out, b",\"negative\":", &buckets.negative, limits);
+}
+
+/// Writes the buckets of one sign, if it has any.
+fn put_range(out: &mut Vec<u8>, key: &[u8], range: &ExponentialRange, limits: &Limits) {
+    if range.counts.is_empty() || range.counts.len() > limits.items_max {
+        return;
+    }
+    out.extend_from_slice(key);
+    out.extend_from_slice(b"{\"offset\":");
+    put_integer(out, range.offset);
+    out.extend_from_slice(b",\"buckets\":");
+    put_list(out, &range.counts, |out, count| put_integer(out, *count));
+    out.push(b'}');
+}
+
+fn put_extent<B>(out: &mut Vec<u8>, value: &HistogramValue<B>) {
     out.extend_from_slice(b",\"count\":");
     put_integer(out, value.count);
     out.extend_from_slice(b",\"sum\":");
@@ -132,13 +174,6 @@ fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue, bounds: &[f64], limi
             put_f64(out, extreme);
         }
     }
-    if value.buckets.len() > limits.items_max {
-        return;
-    }
-    out.extend_from_slice(b",\"bounds\":");
-    put_list(out, bounds, |out, bound| put_f64(out, *bound));
-    out.extend_from_slice(b",\"buckets\":");
-    put_list(out, &value.buckets, |out, count| put_integer(out, *count));
 }
 
 fn put_list<T>(out: &mut Vec<u8>, items: &[T], put: impl Fn(&mut Vec<u8>, &T)) {

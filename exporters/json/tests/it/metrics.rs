@@ -5,7 +5,7 @@ use serde_json::json;
 use std::sync::{Arc, Mutex};
 use telemetry_core::export::{Ack, Exporter, Outcome, Signals};
 use telemetry_core::ledger::{Signal, Units};
-use telemetry_core::metric::{Labels, Registry, Snapshot};
+use telemetry_core::metric::{Buckets, Labels, Registry, Snapshot};
 use telemetry_json::{JsonExporter, JsonExporterBuilder};
 
 fn lines_of(builder: JsonExporterBuilder, snapshot: Snapshot) -> Vec<serde_json::Value> {
@@ -55,6 +55,25 @@ fn histogram_has_its_buckets() {
     let buckets = line["buckets"].as_array().unwrap();
     assert_eq!(line["bounds"].as_array().unwrap().len() + 1, buckets.len());
     assert_eq!(buckets.iter().filter_map(serde_json::Value::as_u64).sum::<u64>(), 2);
+}
+
+#[test]
+fn exponential_histogram_has_its_ranges() {
+    let registry = Registry::new();
+    registry.set_buckets("size", Buckets::exponential()).unwrap();
+    let size = registry.histogram("size", ());
+    [0.0, -1.0, 1.0, 4.0].iter().for_each(|value| size.record(*value));
+    let line = &lines_of(JsonExporter::builder(), registry.snapshot(crate::support::NOW))[0];
+    assert_eq!(line["type"], "exponential_histogram");
+    assert_eq!(
+        (&line["count"], &line["sum"], &line["zero_count"]),
+        (&json!(4), &json!(4.0), &json!(1))
+    );
+    assert_eq!((&line["min"], &line["max"]), (&json!(-1.0), &json!(4.0)));
+    // Two octaves in at most 160 buckets: 64 each.
+    assert_eq!((&line["scale"], &line["positive"]["offset"]), (&json!(6), &json!(-1)));
+    assert_eq!(line["positive"]["buckets"].as_array().unwrap().len(), 129);
+    assert_eq!(line["negative"], json!({"offset": -1, "buckets": [1]}));
 }
 
 #[test]

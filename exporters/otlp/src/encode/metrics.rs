@@ -13,7 +13,8 @@ use super::envelope::Envelope;
 use super::wire::{self, bytes_key, fixed64_key, varint_key};
 use bytes::Bytes;
 use telemetry_core::metric::{
-    Data, HistogramValue, Labels, Metric, Number, Point, Snapshot, Value,
+    Data, ExponentialBuckets, ExponentialRange, HistogramValue, Labels, Metric, Number, Point,
+    Snapshot, Value,
 };
 
 const SCOPE: &str = "telemetry-toolkit";
@@ -88,6 +89,13 @@ impl Requests<'_> {
                     self.point(metric, 9, tail, |out| histogram(out, point, unix_ns, bounds));
                 }
                 (9, tail)
+            }
+            Data::ExponentialHistogram { points } => {
+                let tail: &[&[u8]] = &[&TEMPORALITY_CUMULATIVE];
+                for point in points {
+                    self.point(metric, 10, tail, |out| exponential(out, point, unix_ns));
+                }
+                (10, tail)
             }
             _ => return,
         };
@@ -186,6 +194,50 @@ fn histogram(out: &mut Vec<u8>, point: &Point<HistogramValue>, unix_ns: u64, bou
     }
     if let Some(max) = value.max {
         wire::fixed64(out, fixed64_key(12), max.to_bits());
+    }
+}
+
+fn exponential(out: &mut Vec<u8>, point: &Point<HistogramValue<ExponentialBuckets>>, unix_ns: u64) {
+    let value = &point.value;
+    labels(out, bytes_key(1), &point.labels);
+    wire::time(out, fixed64_key(2), point.start_unix_ns.min(unix_ns));
+    wire::time(out, fixed64_key(3), unix_ns);
+    if value.count != 0 {
+        wire::fixed64(out, fixed64_key(4), value.count);
+    }
+    wire::fixed64(out, fixed64_key(5), value.sum.to_bits());
+    sint32(out, varint_key(6), value.buckets.scale);
+    if value.buckets.zero_count != 0 {
+        wire::fixed64(out, fixed64_key(7), value.buckets.zero_count);
+    }
+    range(out, bytes_key(8), &value.buckets.positive);
+    range(out, bytes_key(9), &value.buckets.negative);
+    if let Some(min) = value.min {
+        wire::fixed64(out, fixed64_key(12), min.to_bits());
+    }
+    if let Some(max) = value.max {
+        wire::fixed64(out, fixed64_key(13), max.to_bits());
+    }
+}
+
+/// Appends the buckets of one sign; a sign without values has none.
+fn range(out: &mut Vec<u8>, key: u8, range: &ExponentialRange) {
+    if range.counts.is_empty() {
+        return;
+    }
+    let start = wire::begin(out, key);
+    sint32(out, varint_key(1), range.offset);
+    let bytes = range.counts.iter().map(|count| wire::varint_len(*count)).sum();
+    wire::header(out, bytes_key(2), bytes);
+    range.counts.iter().for_each(|count| wire::varint(out, *count));
+    wire::end(out, start);
+}
+
+/// Appends a signed integer, zigzag encoded, unless it is 0.
+fn sint32(out: &mut Vec<u8>, key: u8, value: i32) {
+    if value != 0 {
+        out.push(key);
+        wire::varint(out, u64::from(((value << 1) ^ (value >> 31)).cast_unsigned()));
     }
 }
 

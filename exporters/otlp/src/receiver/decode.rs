@@ -163,6 +163,8 @@ pub enum MetricKind {
     Gauge,
     /// A distribution in explicit buckets.
     Histogram,
+    /// A distribution in base-2 exponential buckets.
+    ExponentialHistogram,
     /// One that this receiver does not read; it has no points.
     Other,
 }
@@ -189,8 +191,10 @@ pub enum Number {
     I64(i64),
     /// A float.
     F64(f64),
-    /// A distribution.
+    /// A distribution in explicit buckets.
     Histogram(HistogramPoint),
+    /// A distribution in base-2 exponential buckets.
+    ExponentialHistogram(ExponentialPoint),
 }
 
 /// A distribution.
@@ -209,6 +213,28 @@ pub struct HistogramPoint {
     pub bounds: Vec<f64>,
     /// How many values fell in each bucket.
     pub buckets: Vec<u64>,
+}
+
+/// A distribution in base-2 exponential buckets.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ExponentialPoint {
+    /// How many values.
+    pub count: u64,
+    /// Their sum.
+    pub sum: Option<f64>,
+    /// The least.
+    pub min: Option<f64>,
+    /// The greatest.
+    pub max: Option<f64>,
+    /// Bucket `i` ends at `2^((i + 1) / 2^scale)`.
+    pub scale: i32,
+    /// How many values were zero.
+    pub zero_count: u64,
+    /// The index of the first bucket of values above zero, and how many fell in each from it on.
+    pub positive: (i32, Vec<u64>),
+    /// The same of values below zero.
+    pub negative: (i32, Vec<u64>),
 }
 
 fn value(any: Option<AnyValue>) -> Value {
@@ -334,6 +360,10 @@ fn metric(resource: &Arc<Attributes>, scope: &Arc<str>, metric: otlp::Metric) ->
         Some(metric::Data::Histogram(histogram)) => {
             (MetricKind::Histogram, histogram.data_points.into_iter().map(distribution).collect())
         }
+        Some(metric::Data::ExponentialHistogram(histogram)) => {
+            let points = histogram.data_points.into_iter().map(exponential).collect();
+            (MetricKind::ExponentialHistogram, points)
+        }
         _ => (MetricKind::Other, Vec::new()),
     };
     Metric {
@@ -373,6 +403,28 @@ fn distribution(point: otlp::HistogramDataPoint) -> Point {
             max: point.max,
             bounds: point.explicit_bounds,
             buckets: point.bucket_counts,
+        }),
+    }
+}
+
+fn exponential(point: otlp::ExponentialHistogramDataPoint) -> Point {
+    let range = |range: Option<otlp::exponential_histogram_data_point::Buckets>| {
+        let range = range.unwrap_or_default();
+        (range.offset, range.bucket_counts)
+    };
+    Point {
+        attributes: attributes(point.attributes),
+        start_unix_ns: point.start_time_unix_nano,
+        unix_ns: point.time_unix_nano,
+        value: Number::ExponentialHistogram(ExponentialPoint {
+            count: point.count,
+            sum: point.sum,
+            min: point.min,
+            max: point.max,
+            scale: point.scale,
+            zero_count: point.zero_count,
+            positive: range(point.positive),
+            negative: range(point.negative),
         }),
     }
 }

@@ -20,7 +20,9 @@
 mod decode;
 mod serve;
 
-pub use decode::{HistogramPoint, Log, Metric, MetricKind, Number, Point, Span, Value};
+pub use decode::{
+    ExponentialPoint, HistogramPoint, Log, Metric, MetricKind, Number, Point, Span, Value,
+};
 
 use crate::diagnostics::mark_own_thread;
 use std::collections::VecDeque;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use telemetry_core::export::{Exporter, Outcome};
 use telemetry_core::ledger::{Signal, Units};
-use telemetry_core::metric::Registry;
+use telemetry_core::metric::{Buckets, Registry};
 use telemetry_core::testing::BatchFixture;
 use telemetry_core::{Level, clock};
 use telemetry_otlp::receiver::{MetricKind, Number, Receiver, Value};
@@ -64,6 +64,8 @@ fn metrics_arrive_as_the_registry_has_them() {
     registry.up_down_counter("open", ()).add(-2);
     registry.gauge("load", ()).set(0.5);
     registry.histogram("duration", ()).record(0.2);
+    registry.set_buckets("size", Buckets::exponential()).unwrap();
+    [0.0, 2.0, 3.0].iter().for_each(|size| registry.histogram("size", ()).record(*size));
     let snapshot = Arc::new(registry.snapshot(clock::unix_ns()));
 
     let mut exporter = started(builder(&receiver.endpoint()));
@@ -87,6 +89,12 @@ fn metrics_arrive_as_the_registry_has_them() {
     let Number::Histogram(duration) = &metric("duration").points[0].value else { panic!() };
     assert_eq!((duration.count, duration.sum), (1, Some(0.2)));
     assert_eq!(duration.buckets.len(), duration.bounds.len() + 1);
+    assert_eq!(metric("size").kind, MetricKind::ExponentialHistogram);
+    let Number::ExponentialHistogram(size) = &metric("size").points[0].value else { panic!() };
+    assert_eq!((size.count, size.sum, size.zero_count), (3, Some(5.0), 1));
+    assert_eq!((size.min, size.max), (Some(0.0), Some(3.0)));
+    // The scale at which 2 and 3 are at most 160 buckets apart: 0.58 octaves.
+    assert_eq!((size.scale, size.positive.0, size.positive.1.len()), (8, 255, 151));
     exporter.shutdown(soon(LONG));
 }
 

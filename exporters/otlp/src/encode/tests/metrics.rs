@@ -72,6 +72,10 @@ fn metric_points(request: &ExportMetricsServiceRequest) -> Vec<String> {
                 let kind = histogram.aggregation_temporality.to_string();
                 points.extend(histogram.data_points.iter().map(|point| of(&kind, point)));
             }
+            otlp::metric::Data::ExponentialHistogram(histogram) => {
+                let kind = histogram.aggregation_temporality.to_string();
+                points.extend(histogram.data_points.iter().map(|point| of(&kind, point)));
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -131,6 +135,32 @@ fn otlp_histogram(
     }
 }
 
+fn otlp_exponential(
+    point: &metric::Point<metric::HistogramValue<metric::ExponentialBuckets>>,
+    unix_ns: u64,
+) -> otlp::ExponentialHistogramDataPoint {
+    use otlp::exponential_histogram_data_point::Buckets;
+    let buckets = &point.value.buckets;
+    let range = |range: &metric::ExponentialRange| {
+        let (offset, bucket_counts) = (range.offset, range.counts.clone());
+        (!bucket_counts.is_empty()).then_some(Buckets { offset, bucket_counts })
+    };
+    otlp::ExponentialHistogramDataPoint {
+        attributes: otlp_labels(&point.labels),
+        start_time_unix_nano: point.start_unix_ns.min(unix_ns),
+        time_unix_nano: unix_ns,
+        count: point.value.count,
+        sum: Some(point.value.sum),
+        scale: buckets.scale,
+        zero_count: buckets.zero_count,
+        positive: range(&buckets.positive),
+        negative: range(&buckets.negative),
+        min: point.value.min,
+        max: point.value.max,
+        ..otlp::ExponentialHistogramDataPoint::default()
+    }
+}
+
 fn otlp_metric(metric: &metric::Metric, unix_ns: u64) -> otlp::Metric {
     use metric::Data;
     let numbers = |points: &[metric::Point<metric::Number>], has_start| {
@@ -152,6 +182,13 @@ fn otlp_metric(metric: &metric::Metric, unix_ns: u64) -> otlp::Metric {
         Data::Histogram { bounds, points } => {
             let point = |point| otlp_histogram(point, unix_ns, bounds);
             otlp::metric::Data::Histogram(otlp::Histogram {
+                data_points: points.iter().map(point).collect(),
+                aggregation_temporality: 2,
+            })
+        }
+        Data::ExponentialHistogram { points } => {
+            let point = |point| otlp_exponential(point, unix_ns);
+            otlp::metric::Data::ExponentialHistogram(otlp::ExponentialHistogram {
                 data_points: points.iter().map(point).collect(),
                 aggregation_temporality: 2,
             })
@@ -211,6 +248,18 @@ fn points<V: fmt::Debug>(
     vec(point, 0..5)
 }
 
+/// Buckets of any scale, with counts that take one byte to ten.
+fn exponential_buckets() -> impl Strategy<Value = metric::ExponentialBuckets> {
+    let count = prop_oneof![0..3_u64, proptest::num::u64::ANY];
+    let range = || {
+        (proptest::num::i32::ANY, vec(count.clone(), 0..40))
+            .prop_map(|(offset, counts)| metric::ExponentialRange { offset, counts })
+    };
+    (-10..=20, 0..3_u64, range(), range()).prop_map(|(scale, zero_count, positive, negative)| {
+        metric::ExponentialBuckets { scale, zero_count, positive, negative }
+    })
+}
+
 fn snapshots() -> impl Strategy<Value = Snapshot> {
     use metric::{Data, HistogramValue, Number};
     let float = proptest::num::f64::NORMAL;
@@ -225,6 +274,14 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             buckets,
         },
     );
+    let exponential = (0..9_u64, float, proptest::option::of(float), exponential_buckets())
+        .prop_map(|(count, sum, extreme, buckets)| HistogramValue {
+            count,
+            sum,
+            min: extreme,
+            max: extreme,
+            buckets,
+        });
     let data = prop_oneof![
         points(unsigned).prop_map(|points| Data::Counter { points }),
         points(proptest::num::i64::ANY.prop_map(Number::I64))
@@ -232,6 +289,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         points(float.prop_map(Number::F64)).prop_map(|points| Data::Gauge { points }),
         points(histogram)
             .prop_map(|points| Data::Histogram { bounds: Arc::new([0.0, 1.5, 9.0]), points }),
+        points(exponential).prop_map(|points| Data::ExponentialHistogram { points }),
     ];
     let metric = ("[a-z.]{1,9}", "[a-z ]{0,9}", "[a-z{}]{0,5}", data).prop_map(
         |(name, description, unit, data)| metric::Metric {

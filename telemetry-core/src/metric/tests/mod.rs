@@ -1,5 +1,8 @@
 //! Claims about the registry as a whole, against a model that is too simple to be wrong.
 
+mod idle;
+mod labels;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -171,13 +174,13 @@ fn observed_counter_keeps_its_start_across_a_gap() {
 #[test]
 fn buckets_are_set_before_the_first_use() {
     let registry = registry(10);
-    registry.set_buckets("a", &[1.0, 2.0]).expect("unused");
+    registry.set_buckets("a", [1.0, 2.0]).expect("unused");
     assert_eq!(registry.histogram("a", ()).bounds(), [1.0, 2.0]);
-    registry.set_buckets("a", &[1.0, 2.0]).expect("the same again");
-    let error = registry.set_buckets("a", &[3.0]).expect_err("in use");
+    registry.set_buckets("a", [1.0, 2.0]).expect("the same again");
+    let error = registry.set_buckets("a", [3.0]).expect_err("in use");
     assert_eq!(error.to_string(), "`a` is already in use as a histogram: set its buckets before");
     assert!(error.is_in_use() && !error.is_invalid_buckets());
-    assert!(registry.set_buckets("b", &[2.0, 1.0]).expect_err("bad").is_invalid_buckets());
+    assert!(registry.set_buckets("b", [2.0, 1.0]).expect_err("bad").is_invalid_buckets());
     assert_eq!(registry.histogram("b", ()).bounds(), DEFAULT_BUCKETS);
     registry.describe("c", "s", "");
     assert_eq!(registry.histogram("c", ()).bounds(), SECONDS_BUCKETS);
