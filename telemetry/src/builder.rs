@@ -8,6 +8,7 @@
 
 use crate::attributes::{self, Attributes};
 use crate::environment::{self, Console, Format, Settings, Warning};
+use crate::metrics::Metrics;
 #[cfg(feature = "otlp-http")]
 use crate::otlp::Otlp;
 use crate::outputs::{ConsoleOutput, JsonOutput, Shown};
@@ -105,6 +106,7 @@ pub struct Builder {
     pub(crate) otlp: Otlp,
     pub(crate) exporters: Vec<SinkBuilder>,
     pub(crate) metric_interval: Setting<Duration>,
+    pub(crate) metrics: Metrics,
     pub(crate) buffer_bytes: Setting<usize>,
     pub(crate) waits: Setting<Waits>,
     pub(crate) sampler: Setting<NamedSampler>,
@@ -143,6 +145,7 @@ impl Default for Builder {
             otlp: Otlp::default(),
             exporters: Vec::new(),
             metric_interval: Setting::new(METRIC_INTERVAL),
+            metrics: Metrics::default(),
             buffer_bytes: Setting::new(BUFFER_BYTES),
             waits: Setting::new(Waits::default()),
             sampler: Setting::new(NamedSampler::all()),
@@ -495,6 +498,7 @@ impl Builder {
         self.console.read(console, "TELEMETRY_CONSOLE");
         self.json.read(settings.json_file.map(JsonOutput::File), "TELEMETRY_JSON_FILE");
         self.metric_interval.read(settings.metric_interval, "OTEL_METRIC_EXPORT_INTERVAL");
+        self.metrics.default_buckets.read(settings.default_buckets, environment::AGGREGATION);
         self.propagators.read(settings.propagators, "OTEL_PROPAGATORS");
         let sampler = settings.sampler.map(|sampler| NamedSampler::of(sampler, sampler));
         self.sampler.read(sampler, "OTEL_TRACES_SAMPLER");

@@ -10,6 +10,7 @@
 use crate::builder::{Builder, Filters, Globals, Redacted};
 use crate::connection;
 use crate::environment::Warning;
+use crate::metrics::Metrics;
 use crate::outputs::{ConsoleOutput, JsonOutput, Shown, choose};
 use crate::setting::{Origin, Setting};
 use std::fmt;
@@ -117,6 +118,7 @@ impl Builder {
                 otlp: _,
             exporters: _,
             metric_interval,
+            metrics,
             buffer_bytes,
             waits,
             sampler,
@@ -141,6 +143,7 @@ impl Builder {
         self.show_outputs(&mut config);
         show_filters(filters, &mut config);
         config.show("metric_interval", metric_interval, seconds);
+        show_metrics(metrics, &mut config);
         config.show("sampler", sampler, |sampler| sampler.name.clone());
         config.show("propagators", propagators, Propagators::to_string);
         config.show("baggage_fields", baggage_fields, |keys| list(keys));
@@ -220,6 +223,23 @@ fn show_filters(filters: &Filters, config: &mut Config) {
             None => "as `filter`".to_owned(),
         });
     }
+}
+
+fn show_metrics(metrics: &Metrics, config: &mut Config) {
+    let Metrics { default_buckets, histograms, labels, idle_timeout } = metrics;
+    config.show("metric_buckets", default_buckets, |buckets| match buckets {
+        Some(buckets) => buckets.to_string(),
+        None => "explicit, as suits the unit".to_owned(),
+    });
+    for (pattern, buckets) in histograms {
+        config.add(format!("histogram `{pattern}`"), buckets.to_string(), Origin::Program);
+    }
+    for (key, value) in labels.iter() {
+        config.add(format!("metric_label `{key}`"), value.to_string(), Origin::Program);
+    }
+    config.show("metric_idle_timeout", idle_timeout, |timeout| {
+        timeout.as_ref().map_or_else(|| "off".to_owned(), seconds)
+    });
 }
 
 fn show_globals(globals: &Globals, config: &mut Config) {

@@ -13,7 +13,11 @@ use std::time::Duration;
 use telemetry_core::context::Propagators;
 use telemetry_core::export::Signals;
 use telemetry_core::filter::Filter;
+use telemetry_core::metric::Buckets;
 use telemetry_core::{Error, Level};
+
+/// The variable for the buckets of histograms that no pattern names.
+pub(crate) const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
 
 /// A variable that cannot be used, and why.
 pub(crate) type Warning = (&'static str, Error);
@@ -31,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) resource: Vec<(String, String)>,
     pub(crate) service_name: Option<String>,
     pub(crate) metric_interval: Option<Duration>,
+    /// Those of histograms that no pattern names; `Some(None)` = as suits the unit.
+    pub(crate) default_buckets: Option<Option<Buckets>>,
     /// `Some(None)` = nothing goes to standard error.
     pub(crate) diagnostics: Option<Option<Level>>,
     pub(crate) sampler: Option<HeadSampler>,
@@ -122,6 +128,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
             .unwrap_or_default(),
         service_name: reader.text("OTEL_SERVICE_NAME"),
         metric_interval: reader.parsed("OTEL_METRIC_EXPORT_INTERVAL", interval),
+        default_buckets: reader.parsed(AGGREGATION, aggregation),
         diagnostics: reader.parsed("OTEL_LOG_LEVEL", diagnostics),
         sampler: reader.sampler(),
         propagators: reader.propagators(),
@@ -262,6 +269,18 @@ fn interval(name: &str, text: &str) -> Result<Duration, Error> {
         return Err(wrong());
     }
     Ok(Duration::from_millis(ms.into()))
+}
+
+/// `None` = explicit ones, as suits the unit.
+fn aggregation(name: &str, text: &str) -> Result<Option<Buckets>, Error> {
+    match text.to_ascii_lowercase().as_str() {
+        "explicit_bucket_histogram" => Ok(None),
+        "base2_exponential_bucket_histogram" => Ok(Some(Buckets::exponential())),
+        _ => {
+            let right = "`explicit_bucket_histogram` or `base2_exponential_bucket_histogram`";
+            Err(Error::setting(name, text, right))
+        }
+    }
 }
 
 fn diagnostics(name: &str, text: &str) -> Result<Option<Level>, Error> {

@@ -50,6 +50,7 @@
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `always_on`, `always_off`, `traceidratio`, also with `parentbased_` |
 //! | `OTEL_PROPAGATORS` | `tracecontext` and `baggage`, separated by a comma (the default), or `none` |
 //! | `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds between exports of metrics, 60000 by default |
+//! | `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` | `explicit_bucket_histogram` (the default) or `base2_exponential_bucket_histogram`, for histograms that no [`Builder::histogram`] names |
 //! | `OTEL_LOG_LEVEL` | what the pipeline says about itself on standard error, `info` by default; `none` |
 //! | `OTEL_SDK_DISABLED` | `true`: nothing is started, the console included |
 //!
@@ -77,6 +78,7 @@ mod environment;
 mod handle;
 #[cfg(feature = "otlp-http")]
 mod otlp;
+mod metrics;
 mod outputs;
 mod panic;
 mod sampler;
@@ -89,12 +91,14 @@ pub use handle::Telemetry;
 pub use sampler::HeadSampler;
 pub use setting::Origin;
 
+pub use telemetry_core::bridge::metrics::Recorder as MetricsRecorder;
 pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;
 pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
 pub use telemetry_core::redaction::{self, Secret};
-pub use telemetry_core::{Error, Level, Sampler, Waits, event};
+pub use telemetry_core::{Error, Level, Measured, Sampler, Waits};
 pub use telemetry_core::{batch, callsite, context, export, ledger, metric, pipeline, record};
+pub use telemetry_core::{counter, event, gauge, histogram};
 pub use telemetry_core::{resource, testing};
 
 #[cfg(feature = "console")]

@@ -48,9 +48,12 @@ impl Builder {
         let propagation = (*self.propagators, (*self.baggage_fields).clone());
         let (globals, level, is_strict) = (self.globals, *self.diagnostics, *self.is_strict);
         let mut warnings = std::mem::take(&mut self.warnings);
+        let metric_settings = std::mem::take(&mut self.metrics).settings();
+        metric_settings.check()?;
         let builder = self.pipeline(&mut warnings)?;
         check_strict(is_strict, &mut warnings)?;
         let pipeline = Arc::new(builder.attach()?);
+        metric::global().configure(metric_settings)?;
         diagnostics::set_level(level);
         for (variable, error) in warnings {
             // `Debug` is the text with its sources: whoever handles the error prints the chain.

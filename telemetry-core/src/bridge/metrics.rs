@@ -297,7 +297,10 @@ fn labels(key: &Key) -> Labels {
 
 /// Does the key hold a value that its series has not? It may be a secret then.
 fn has_secret(key: &Key, labels: &Labels) -> bool {
-    let is_kept = |label: &metrics::Label| matches!(labels.get(label.key()), Some(Value::Str(text)) if text == label.value());
+    let is_kept = |label: &metrics::Label| {
+        let value = labels.get(label.key());
+        matches!(value, Some(Value::Str(text)) if text == label.value())
+    };
     !key.labels().all(is_kept)
 }
 

@@ -54,6 +54,12 @@ fn every_documented_variable_is_the_origin_of_what_it_sets() {
         ("OTEL_TRACES_SAMPLER", "always_off", "sampler", "always_off"),
         ("OTEL_PROPAGATORS", "baggage", "propagators", "baggage"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "500", "metric_interval", "500ms"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+            "metric_buckets",
+            "exponential",
+        ),
         ("OTEL_LOG_LEVEL", "none", "diagnostics", "none"),
         ("OTEL_SDK_DISABLED", "true", "disabled", "on"),
     ];
@@ -87,6 +93,21 @@ fn a_variable_that_cannot_be_used_leaves_the_default_and_a_warning() {
     assert_eq!(config.get("filter"), Some(("info", "default")));
     assert_eq!(config.get("metric_interval"), Some(("60s", "default")));
     assert_eq!(config.warnings().len(), 2, "{:?}", config.warnings());
+}
+
+#[test]
+fn metrics_are_shown_as_they_were_set() {
+    let builder = crate::builder()
+        .histogram("db.*", [0.5, 1.0])
+        .metric_label("region", "eu")
+        .metric_label("api_key", "hunter2")
+        .metric_idle_timeout(Duration::from_secs(600));
+    let config = builder.config();
+    assert_eq!(config.get("histogram `db.*`"), Some(("explicit 0.5, 1", "program")));
+    assert_eq!(config.get("metric_label `region`"), Some(("eu", "program")));
+    assert_eq!(config.get("metric_label `api_key`"), Some(("[redacted]", "program")));
+    assert_eq!(config.get("metric_idle_timeout"), Some(("600s", "program")));
+    assert_eq!(config.get("metric_buckets"), Some(("explicit, as suits the unit", "default")));
 }
 
 #[test]

@@ -84,6 +84,18 @@ fn what_can_be_read_is_taken() {
 }
 
 #[test]
+fn default_buckets_of_histograms_are_those_of_the_specification() {
+    for (value, buckets) in [
+        ("Base2_Exponential_Bucket_Histogram", Some(Buckets::exponential())),
+        ("explicit_bucket_histogram", None),
+    ] {
+        let (settings, warnings) = read_one(AGGREGATION, value);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(settings.default_buckets, Some(buckets));
+    }
+}
+
+#[test]
 fn what_cannot_be_read_warns_and_counts_as_unset() {
     let table = [
         ("OTEL_SDK_DISABLED", "1"),
@@ -97,6 +109,7 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
         ("OTEL_METRIC_EXPORT_INTERVAL", "-1"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1s"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+        ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "exponential"),
         ("OTEL_LOG_LEVEL", "loud"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
         ("OTEL_LOGS_EXPORTER", "otlp,logging"),

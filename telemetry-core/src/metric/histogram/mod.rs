@@ -93,6 +93,19 @@ impl Buckets {
     }
 }
 
+impl fmt::Display for Buckets {
+    /// `exponential`, or `explicit` and the bounds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Division::Exponential => f.write_str("exponential"),
+            Division::Explicit(bounds) => {
+                let bounds: Vec<_> = bounds.iter().map(f64::to_string).collect();
+                write!(f, "explicit {}", bounds.join(", "))
+            }
+        }
+    }
+}
+
 impl<const N: usize> From<[f64; N]> for Buckets {
     fn from(bounds: [f64; N]) -> Self {
         Self::explicit(bounds)
