@@ -210,6 +210,12 @@ impl Local {
     }
 }
 
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.intake.forget_if_read(self.producer.shared());
+    }
+}
+
 const UNSET: *const Local = std::ptr::null();
 /// Marks a thread whose `Local` is being made, and one whose `Local` is gone.
 const AWAY: *const Local = std::ptr::without_provenance(64);
@@ -356,4 +362,20 @@ pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> R {
 pub fn mark_own_thread() {
     own::mark();
     with(|local| local.mode.set(local.mode.get() | mode::OWN));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffer_of_a_thread_that_wrote_nothing_goes_with_it() {
+        let shared = || with(|local| Arc::clone(local.producer().shared()));
+        let thread = std::thread::Builder::new().spawn(shared).expect("a thread starts");
+        let ended = thread.join().expect("it does not panic").expect("it had a state");
+        let own = shared().expect("this one has a state");
+        let buffers = Intake::global().buffers();
+        let is_there = |shared| buffers.iter().any(|other| Arc::ptr_eq(other, shared));
+        assert!(is_there(&own) && !is_there(&ended));
+    }
 }

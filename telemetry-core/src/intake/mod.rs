@@ -210,11 +210,31 @@ impl Intake {
 
     /// Forgets buffers whose thread is gone and that are read to the end.
     pub(crate) fn forget(&self, done: &[Arc<Shared>]) {
-        for shared in done {
-            self.blocked_ns.fetch_add(shared.blocked_ns.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        lock(&self.buffers).retain(|shared| !done.iter().any(|done| Arc::ptr_eq(done, shared)));
+        lock(&self.buffers).retain(|shared| {
+            let is_done = done.iter().any(|done| Arc::ptr_eq(done, shared));
+            if is_done {
+                let blocked_ns = shared.blocked_ns.load(Ordering::Relaxed);
+                self.blocked_ns.fetch_add(blocked_ns, Ordering::Relaxed);
+            }
+            !is_done
+        });
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Forgets the buffer of a thread that ends, if there is nothing to read in it: where no worker
+    /// runs, nobody else would.
+    pub(crate) fn forget_if_read(&self, shared: &Arc<Shared>) {
+        // A fork's child takes no lock: whoever held it may not be there.
+        if self.waker.is_off() {
+            return;
+        }
+        let is_read = {
+            let consumer = shared.consumer();
+            consumer.committed() == consumer.taken()
+        };
+        if is_read {
+            self.forget(std::slice::from_ref(shared));
+        }
     }
 
     /// Records that are committed and not read yet.
