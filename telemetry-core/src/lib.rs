@@ -75,4 +75,6 @@ pub use intake::{Waits, set_async_probe};
 pub use level::Level;
 pub use local::mark_own_thread;
 pub use macros::Measured;
+#[cfg(feature = "layer")]
+pub use recorder::layer::TelemetryLayer;
 pub use sampler::Sampler;

@@ -16,6 +16,7 @@ use crate::propagation::Frames;
 use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
 use crate::rules::Rules;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::takers::Takers;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,10 +68,9 @@ pub(crate) struct Local {
     producer: Producer,
     pub(crate) mode: Cell<u32>,
     pub(crate) current: Cell<Current>,
-    /// The span that this thread opened last: the one it most likely enters next.
+    /// The span that this thread opened last: the one it most likely enters next. Good as long as
+    /// `newest_handle` is its handle.
     pub(crate) newest: Cell<Current>,
-    /// Its handle while it is open as far as this thread knows; 0 = look the span up.
-    pub(crate) newest_handle: Cell<u64>,
     pub(crate) stack: Stack,
     /// Enters beyond [`STACK_MAX`], which keep the current span.
     pub(crate) overflow: Cell<usize>,
@@ -151,6 +151,14 @@ impl Stack {
         self.remove_last(|entry| *entry == parent);
     }
 
+    /// Changes every entry of a span.
+    #[cold]
+    pub(crate) fn change(&self, handle: u64, change: impl Fn(&mut Current)) {
+        // SAFETY: the type's invariant; `change` writes into the entry and calls nothing.
+        let stack = unsafe { &mut *self.0.get() };
+        stack.iter_mut().filter(|entry| entry.handle == handle).for_each(change);
+    }
+
     fn remove_last(&self, is_it: impl Fn(&Current) -> bool) {
         // SAFETY: the type's invariant.
         let stack = unsafe { &mut *self.0.get() };
@@ -178,7 +186,6 @@ impl Local {
             mode: Cell::new(if is_own_thread() { mode::OWN } else { 0 }),
             current: Cell::new(Current::default()),
             newest: Cell::new(Current::default()),
-            newest_handle: Cell::new(0),
             stack: Stack::new(),
             overflow: Cell::new(0),
             ids: Generator::new(),
@@ -198,15 +205,20 @@ impl Local {
         &self.producer
     }
 
+    /// The handle of the span that `newest` tells of, while that holds; 0 = look the span up.
+    ///
+    /// It stands where other threads reach it: one of them may give the span another parent.
+    #[inline(always)]
+    pub(crate) fn newest_handle(&self) -> &AtomicU64 {
+        &self.producer.shared().newest_span
+    }
+
     /// Puts the span that the thread is in where others can see it.
     #[inline(always)]
     pub(crate) fn set_current(&self, current: Current) {
         self.current.set(current);
         // Relaxed: whoever looks from outside gets a recent value, which is all it is for.
-        self.producer
-            .shared()
-            .current_span
-            .store(current.span_id, std::sync::atomic::Ordering::Relaxed);
+        self.producer.shared().current_span.store(current.span_id, Ordering::Relaxed);
     }
 }
 

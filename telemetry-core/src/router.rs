@@ -102,7 +102,7 @@ pub(crate) fn next_epoch() -> u8 {
 ///
 /// # Errors
 ///
-/// Another library's subscriber is the global one.
+/// Another library's subscriber is the global one, and no layer of ours is in it.
 pub(crate) fn install() -> Result<(), Error> {
     // A lock of its own: `tracing` asks the router for its level while it is installed.
     static INSTALL: Mutex<()> = Mutex::new(());
@@ -110,14 +110,58 @@ pub(crate) fn install() -> Result<(), Error> {
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
-    tracing_core::dispatcher::set_global_default(Dispatch::new(Router)).map_err(|_| {
-        Error::foreign(
-            "the global `tracing` subscriber",
-            "do not call `tracing_subscriber::…::init` or `set_global_default` beside it",
-        )
-    })?;
-    INSTALLED.store(true, Ordering::Release);
-    Ok(())
+    if tracing_core::dispatcher::set_global_default(Dispatch::new(Router)).is_ok() {
+        INSTALLED.store(true, Ordering::Release);
+        return Ok(());
+    }
+    if has_layer() { Ok(()) } else { Err(foreign_subscriber()) }
+}
+
+/// The error of a process whose `tracing` subscriber is another library's.
+pub(crate) fn foreign_subscriber() -> Error {
+    Error::foreign(
+        "the global `tracing` subscriber",
+        "do not call `tracing_subscriber::…::init` or `set_global_default` beside it, or put a \
+         `TelemetryLayer` into it",
+    )
+}
+
+/// Is the router the global subscriber?
+#[cfg(feature = "layer")]
+pub(crate) fn is_installed() -> bool {
+    INSTALLED.load(Ordering::Acquire)
+}
+
+/// How many layers of ours stand in a subscriber: the other face of the recorder.
+static LAYERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Does the recorder have another face than the router?
+pub(crate) fn has_layer() -> bool {
+    // Acquire: pairs with the Release in `add_layer`.
+    LAYERS.load(Ordering::Acquire) > 0
+}
+
+/// Finds out whether a layer of ours is in a subscriber. Set by the first layer: its type is not
+/// known down here.
+static IS_LAYERED: OnceLock<fn(&Dispatch) -> bool> = OnceLock::new();
+
+/// A layer of ours has become a part of a subscriber.
+#[cfg(feature = "layer")]
+pub(crate) fn add_layer(is_layered: fn(&Dispatch) -> bool) {
+    IS_LAYERED.get_or_init(|| is_layered);
+    // Release: whoever finds the layer finds it ready.
+    LAYERS.fetch_add(1, Ordering::Release);
+}
+
+/// A layer of ours is gone with its subscriber.
+#[cfg(feature = "layer")]
+pub(crate) fn remove_layer() {
+    LAYERS.fetch_sub(1, Ordering::Release);
+}
+
+/// Does the recorder get what goes to a subscriber, by either face?
+fn is_ours(dispatch: &Dispatch) -> bool {
+    dispatch.is::<Router>() || IS_LAYERED.get().is_some_and(|is_layered| is_layered(dispatch))
 }
 
 static RESERVED: AtomicBool = AtomicBool::new(false);
@@ -429,11 +473,11 @@ const SETTLING_ROUNDS: u32 = 5;
 /// Makes the router the calling thread's subscriber, if it is not already.
 pub(crate) fn enter_here() -> Option<DefaultGuard> {
     let [subscriber, _] = CAPTURES.get()?;
-    let is_here = dispatcher::get_default(|current| current.is::<Router>());
+    let is_here = dispatcher::get_default(is_ours);
     (!is_here).then(|| dispatcher::set_default(subscriber))
 }
 
 /// Does another library's subscriber have what the calling thread emits?
 pub(crate) fn is_foreign_here() -> bool {
-    dispatcher::get_default(|current| !current.is::<Router>() && !current.is::<NoSubscriber>())
+    dispatcher::get_default(|current| !is_ours(current) && !current.is::<NoSubscriber>())
 }

@@ -18,6 +18,9 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// The span that the thread is in, for whoever looks from outside; 0 = none.
     pub(crate) current_span: AtomicU64,
+    /// The handle of the span that the thread opened last, while what the thread remembers of it
+    /// holds; 0 = it has to look.
+    pub(crate) newest_span: AtomicU64,
     /// How long the thread waited for room, in nanoseconds.
     pub(crate) blocked_ns: AtomicU64,
     pub(crate) thread_name: Option<String>,
@@ -35,6 +38,7 @@ impl Shared {
             }),
             closed: AtomicBool::new(false),
             current_span: AtomicU64::new(0),
+            newest_span: AtomicU64::new(0),
             blocked_ns: AtomicU64::new(0),
             thread_name,
         }

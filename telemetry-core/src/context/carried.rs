@@ -10,7 +10,7 @@ use super::{Entry, Guard, push_frame, top, trace_id};
 use crate::local::{self, Current};
 use crate::metric::Labels;
 use crate::plan::Scope;
-use crate::propagation::{Baggage, Frame, RemoteContext, TraceId};
+use crate::propagation::{Baggage, Frame, RemoteContext, SpanContext, TraceId};
 use crate::record::flag;
 use crate::recorder::{self, slots, states};
 use crate::scope;
@@ -70,12 +70,29 @@ enum Span {
 }
 
 #[derive(Debug)]
-struct Parent {
-    current: Current,
+pub(super) struct Parent {
+    pub(super) current: Current,
     state: Option<TraceId>,
 }
 
 impl Parent {
+    /// A span that is known by its ids, with the state of its trace held if there is one.
+    pub(super) fn of(span: &SpanContext) -> Self {
+        let trace = span.trace_id.get();
+        let is_kept = !span.state.is_empty() && states::keep(span.trace_id, &span.state);
+        let flags = flag::of_trace_flags(span.flags)
+            | if span.is_remote { flag::REMOTE_PARENT } else { 0 }
+            | if is_kept { flag::STATE } else { 0 };
+        let current = Current {
+            handle: 0,
+            span_id: span.span_id.get(),
+            trace_high: (trace >> 64) as u64,
+            trace_low: trace as u64,
+            flags: u64::from(flags),
+        };
+        Self { current, state: is_kept.then_some(span.trace_id) }
+    }
+
     /// `current`, with the state of its trace held if there is one.
     fn holding(mut current: Current) -> Self {
         current.handle = 0;
@@ -138,21 +155,9 @@ impl Carried {
 
     pub(super) fn of_remote(remote: &RemoteContext) -> Self {
         let mut carried = Self::of_baggage(remote.baggage.clone());
-        let Some(span) = &remote.span else { return carried };
-        let trace = span.trace_id.get();
-        let is_kept = !span.state.is_empty() && states::keep(span.trace_id, &span.state);
-        let flags = flag::of_trace_flags(span.flags)
-            | if span.is_remote { flag::REMOTE_PARENT } else { 0 }
-            | if is_kept { flag::STATE } else { 0 };
-        let current = Current {
-            handle: 0,
-            span_id: span.span_id.get(),
-            trace_high: (trace >> 64) as u64,
-            trace_low: trace as u64,
-            flags: u64::from(flags),
-        };
-        let state = is_kept.then_some(span.trace_id);
-        carried.span = Span::Parent(Parent { current, state });
+        if let Some(span) = &remote.span {
+            carried.span = Span::Parent(Parent::of(span));
+        }
         carried
     }
 

@@ -23,11 +23,13 @@
 
 mod carried;
 mod future;
+mod open;
 mod task;
 mod thread;
 
 pub use carried::Carried;
 pub use future::{InContext, Scoped};
+pub use open::OpenSpan;
 pub use task::TaskKind;
 pub use thread::spawn_thread;
 
@@ -50,7 +52,10 @@ use std::sync::Arc;
 /// The span that the thread is in, or the caller's span that it entered, as other processes are
 /// to know it; `None` outside of both.
 pub fn current() -> Option<SpanContext> {
-    let current = local::with(|local| local.current.get())?;
+    span_context(local::with(|local| local.current.get())?)
+}
+
+fn span_context(current: Current) -> Option<SpanContext> {
     let trace_id = trace_id(&current)?;
     let flags = current.flags as u8;
     Some(SpanContext {

@@ -9,6 +9,8 @@ use crate::ledger::SinkLedger;
 use crate::level::Level;
 use crate::metric::{self, Registry};
 use crate::plan::{Plan, Scope};
+#[cfg(feature = "layer")]
+use crate::recorder::layer::BoxedLayer;
 use crate::redaction::Redaction;
 use crate::resource::Resource;
 use crate::router::{self, Reservation};
@@ -139,6 +141,8 @@ pub struct Builder {
     redaction: Redaction,
     tracing: bool,
     log: bool,
+    #[cfg(feature = "layer")]
+    layers: Vec<BoxedLayer>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -159,6 +163,8 @@ impl Default for Builder {
             redaction: Redaction::default(),
             tracing: true,
             log: true,
+            #[cfg(feature = "layer")]
+            layers: Vec::new(),
         }
     }
 }
@@ -227,6 +233,21 @@ impl Builder {
         self
     }
 
+    /// Adds a layer of somebody else's. With it, the global `tracing` subscriber is a `Registry`
+    /// with a [`TelemetryLayer`](crate::TelemetryLayer) and the layers given, in this order.
+    ///
+    /// For the first pipeline of a process that is attached. A filter belongs to its layer
+    /// (`with_filter`): one that stands alone here filters for all.
+    #[cfg(feature = "layer")]
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync + 'static,
+    {
+        self.layers.push(Box::new(layer));
+        self
+    }
+
     /// Are records of the `log` crate taken? Yes by default.
     #[must_use]
     pub fn log(mut self, on: bool) -> Self {
@@ -242,6 +263,11 @@ impl Builder {
         if self.buffer_bytes < BUDGET_BYTES_MIN {
             let right = format!("at least {BUDGET_BYTES_MIN} bytes");
             return Err(Error::setting("buffer_bytes", self.buffer_bytes, &right));
+        }
+        #[cfg(feature = "layer")]
+        if !self.layers.is_empty() && !self.tracing {
+            let right = "`true` where layers are given: they have no other place";
+            return Err(Error::setting("tracing", false, right));
         }
         for (n, sink) in self.sinks.iter().enumerate() {
             sink.check()?;
@@ -260,11 +286,9 @@ impl Builder {
     ///
     /// A setting is wrong; another pipeline is attached; another library's subscriber is global;
     /// a thread cannot be started.
-    pub fn attach(self) -> Result<Pipeline, Error> {
+    pub fn attach(mut self) -> Result<Pipeline, Error> {
         self.check()?;
-        if self.tracing {
-            router::install()?;
-        }
+        self.install()?;
         let reservation = Reservation::take()?;
         router::redact(&self.redaction)?;
         self.registry.redact_again();
@@ -281,6 +305,15 @@ impl Builder {
             crate::diagnostics::report("log.bridge", Level::Warn, error.to_string());
         }
         Ok(pipeline)
+    }
+
+    /// Gives the recorder its face towards `tracing`.
+    fn install(&mut self) -> Result<(), Error> {
+        #[cfg(feature = "layer")]
+        if !self.layers.is_empty() && self.tracing {
+            return crate::recorder::layer::install(std::mem::take(&mut self.layers));
+        }
+        if self.tracing { router::install() } else { Ok(()) }
     }
 
     /// Starts the pipeline for the threads that enter its scope only, beside any other: for tests.

@@ -21,6 +21,7 @@
 //!             span record    fields
 //!             span close     nothing
 //!             follows from   trace id (16), span id (8) of the other span
+//!             span parent    parent span id (8); the header has the trace it is in from now on
 //!
 //! origin      target length (2), module length (2), file length (2), line (4), the three texts
 //!
@@ -80,6 +81,8 @@ pub enum Kind {
     SpanClose = 4,
     /// A span names another one that it follows from: a link.
     FollowsFrom = 5,
+    /// A span was given another parent, and with it another trace.
+    SpanParent = 6,
 }
 
 impl Kind {
@@ -90,6 +93,7 @@ impl Kind {
             3 => Self::SpanRecord,
             4 => Self::SpanClose,
             5 => Self::FollowsFrom,
+            6 => Self::SpanParent,
             _ => return None,
         })
     }

@@ -107,7 +107,7 @@ impl<'a> RawRecord<'a> {
         self.bytes.get(HEADER_BYTES..end).unwrap_or_default()
     }
 
-    /// The parent of a span that starts; 0 = none.
+    /// The parent of a span that starts or gets another one; 0 = none.
     pub(crate) fn parent_id(self) -> u64 {
         u64_at(self.payload(), 0)
     }
@@ -141,7 +141,7 @@ impl<'a> RawRecord<'a> {
     pub(crate) fn fields(self) -> RawFields<'a> {
         let payload = self.payload();
         let skip = match self.kind() {
-            Some(Kind::SpanStart) => 8,
+            Some(Kind::SpanStart | Kind::SpanParent) => 8,
             Some(Kind::FollowsFrom) => payload.len(),
             Some(Kind::Event) if self.flags() & flag::INLINE != 0 => {
                 10 + (0..3).map(|n| usize::from(u16_at(payload, n * 2))).sum::<usize>()

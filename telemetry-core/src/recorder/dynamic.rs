@@ -95,9 +95,9 @@ fn held(
 
 /// Is a record wanted, as far as one can tell without its fields?
 #[inline]
-pub(super) fn is_wanted(local: &Local, callsite: &Callsite) -> bool {
+pub(super) fn is_wanted(local: &Local, callsite: &Callsite, handle: u64) -> bool {
     let last = local.around.get();
-    let is_last = last.handle == local.current.get().handle
+    let is_last = last.handle == handle
         && last.version == router::carried_version()
         && local.mode.get() & mode::SCOPED == 0;
     let verdict = callsite.verdict();
@@ -105,16 +105,16 @@ pub(super) fn is_wanted(local: &Local, callsite: &Callsite) -> bool {
         // As mostly: no directive of spans applies here.
         return verdict.static_sinks != 0;
     }
-    is_wanted_here(local, callsite)
+    is_wanted_here(local, callsite, handle)
 }
 
 #[inline(never)]
-fn is_wanted_here(local: &Local, callsite: &Callsite) -> bool {
+fn is_wanted_here(local: &Local, callsite: &Callsite, handle: u64) -> bool {
     with_rules(local, callsite, |rules, verdict| {
         if verdict.candidates != 0 {
             return true;
         }
-        let around = around(local, local.current.get().handle, rules);
+        let around = around(local, handle, rules);
         let (level, is_span) = (callsite.level(), callsite.is_span());
         rules.decide(level, verdict.static_sinks, around, 0, is_span) != 0
     })
@@ -124,11 +124,16 @@ fn is_wanted_here(local: &Local, callsite: &Callsite) -> bool {
 /// Records an event of `tracing`, if it is wanted.
 #[cold]
 #[inline(never)]
-pub(super) fn tracing_event(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
+pub(super) fn tracing_event(
+    local: &Local,
+    callsite: &Callsite,
+    event: &tracing_core::Event<'_>,
+    current: impl FnOnce(&Local) -> Current,
+) {
     if !decision(local, callsite).is_dynamic() {
         return;
     }
-    let current = super::current_around(local, event);
+    let current = current(local);
     let decided = with_rules(local, callsite, |rules, verdict| {
         let around = around(local, current.handle, rules);
         let own = held(local, rules, verdict.candidates, None, |holder| event.record(holder));

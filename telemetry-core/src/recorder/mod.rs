@@ -10,13 +10,17 @@
 pub(crate) mod dynamic;
 mod encode;
 mod fields;
+#[cfg(feature = "layer")]
+pub(crate) mod layer;
+mod parent;
 mod route;
 pub(crate) mod slots;
 mod span;
 pub(crate) mod states;
 mod subscriber;
 
-pub(crate) use span::{close, enter, enter_parent, exit, leave_parent, link, retain};
+pub(crate) use parent::set_parent;
+pub(crate) use span::{close, current_of, enter, enter_parent, exit, leave_parent, link, retain};
 
 use crate::callsite::{self, Callsite, Decision};
 use crate::clock;
@@ -28,6 +32,8 @@ use crate::record::{Header, Kind, RECORD_BYTES_MAX, RawRecord, Writer, flag};
 use crate::router;
 use route::Route;
 use std::sync::atomic::Ordering;
+use tracing_core::Dispatch;
+use tracing_core::span::Id;
 
 /// How many bytes of nested records are set aside while one record is written.
 const SIDE_BYTES_MAX: usize = RECORD_BYTES_MAX;
@@ -35,21 +41,34 @@ const SIDE_BYTES_MAX: usize = RECORD_BYTES_MAX;
 /// Records an event of `tracing`.
 #[inline]
 pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
+    tracing_event_inside(event, |local| current_around(local, event));
+}
+
+/// As [`tracing_event`]; `around` finds the span that the event is in.
+#[inline(always)]
+fn tracing_event_inside(
+    event: &tracing_core::Event<'_>,
+    around: impl Fn(&Local) -> Current + Copy,
+) {
     let metadata = event.metadata();
     let callsite = match crate::callsite::find(metadata) {
         Some(callsite) => callsite,
         None => router::register(metadata),
     };
     local::with_or(
-        |local| tracing_event_in(local, callsite, event),
-        || tracing_event_slow(callsite, event),
+        |local| tracing_event_in(local, callsite, event, around),
+        || tracing_event_slow(callsite, event, around),
     );
 }
 
 #[cold]
 #[inline(never)]
-fn tracing_event_slow(callsite: &Callsite, event: &tracing_core::Event<'_>) {
-    if local::with_slow(|local| tracing_event_in(local, callsite, event)).is_none() {
+fn tracing_event_slow(
+    callsite: &Callsite,
+    event: &tracing_core::Event<'_>,
+    around: impl Fn(&Local) -> Current,
+) {
+    if local::with_slow(|local| tracing_event_in(local, callsite, event, around)).is_none() {
         lost_without_local(callsite.decision(), Signal::Log);
     }
 }
@@ -63,13 +82,18 @@ pub(crate) fn lost_without_local(decision: Decision, signal: Signal) {
 }
 
 #[inline(always)]
-fn tracing_event_in(local: &Local, callsite: &Callsite, event: &tracing_core::Event<'_>) {
+fn tracing_event_in(
+    local: &Local,
+    callsite: &Callsite,
+    event: &tracing_core::Event<'_>,
+    around: impl Fn(&Local) -> Current,
+) {
     let decision = decision(local, callsite);
     if decision.sinks() == 0 {
-        return dynamic::tracing_event(local, callsite, event);
+        return dynamic::tracing_event(local, callsite, event, around);
     }
     local.last_callsite.set(callsite.id());
-    let current = current_around(local, event);
+    let current = around(local);
     emit_event(local, callsite, decision, current, |_| {}, |writer| event.record(writer));
 }
 
@@ -83,8 +107,12 @@ fn current_around(local: &Local, event: &tracing_core::Event<'_>) -> Current {
     }
 }
 
-/// Is a record of a `tracing` callsite wanted by the pipeline that takes this thread's?
-fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
+/// Is a record of a `tracing` callsite wanted by the pipeline that takes this thread's? `around`
+/// finds the span that it is in.
+fn is_wanted(
+    metadata: &tracing_core::Metadata<'_>,
+    around: impl FnOnce(&Local) -> Current,
+) -> bool {
     if router::is_forked() {
         return false;
     }
@@ -94,7 +122,8 @@ fn is_wanted(metadata: &tracing_core::Metadata<'_>) -> bool {
     };
     let is_wanted = |local: &Local| {
         let decision = decision(local, callsite);
-        decision.sinks() != 0 || (decision.is_dynamic() && dynamic::is_wanted(local, callsite))
+        decision.sinks() != 0
+            || (decision.is_dynamic() && dynamic::is_wanted(local, callsite, around(local).handle))
     };
     local::with_any(is_wanted).unwrap_or(false)
 }
@@ -329,7 +358,7 @@ fn lost_nested(local: &Local, header: Header) {
     match header.kind {
         Kind::Event => lost(local, header, Signal::Log, Cause::BufferFull),
         Kind::SpanClose => lost(local, header, Signal::Span, Cause::BufferFull),
-        Kind::SpanStart | Kind::SpanRecord | Kind::FollowsFrom => {}
+        Kind::SpanStart | Kind::SpanRecord | Kind::FollowsFrom | Kind::SpanParent => {}
     }
 }
 
@@ -341,6 +370,17 @@ pub(crate) fn with_intake<R>(local: &Local, f: impl FnOnce(&Intake) -> R) -> R {
         return f(&scope.intake);
     }
     f(&local.intake)
+}
+
+/// The handle of a `tracing` span; `None` when it is not one of ours.
+pub(crate) fn handle_of(dispatch: &Dispatch, id: &Id) -> Option<u64> {
+    if dispatch.is::<crate::router::Router>() {
+        return Some(id.into_u64());
+    }
+    #[cfg(feature = "layer")]
+    return layer::handle_of(dispatch, id);
+    #[cfg(not(feature = "layer"))]
+    None
 }
 
 /// The flags that a span or event inherits from the span it is in.

@@ -199,6 +199,26 @@ pub(crate) fn set_carried(handle: u64, before: Carried, now: Carried) {
     slot.carried.fetch_and(!(before.directives & !now.directives), Ordering::Relaxed);
 }
 
+/// Gives a span another parent and another trace; returns what it was before.
+///
+/// One call at a time; the caller holds the span open, so the slot is its own. Whoever enters the
+/// span on another thread meanwhile may find a trace id half old and half new.
+#[cold]
+pub(crate) fn set_parent(handle: u64, parent: &Current, flags: u8) -> Option<SpanFacts> {
+    let slot = live(handle)?;
+    let before = slot.facts();
+    slot.parent.store(0, Ordering::Relaxed);
+    slot.trace_high.store(parent.trace_high, Ordering::Relaxed);
+    slot.trace_low.store(parent.trace_low, Ordering::Relaxed);
+    if before.sinks == 0 {
+        // What is inside is in the span around it.
+        slot.span_id.store(parent.span_id, Ordering::Relaxed);
+    }
+    // Bit by bit: `set_carried` changes others of the word meanwhile.
+    slot.extra.fetch_xor(u64::from(before.flags ^ flags), Ordering::Relaxed);
+    Some(before)
+}
+
 /// What the span behind a handle is; `None` for a stale or forged one.
 #[inline(always)]
 pub(crate) fn read(handle: u64) -> Option<SpanFacts> {

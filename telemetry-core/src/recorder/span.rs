@@ -32,7 +32,7 @@ pub(crate) fn current_of(handle: u64) -> Option<Current> {
 }
 
 #[cold]
-fn stale(local: &Local, handle: u64) {
+pub(super) fn stale(local: &Local, handle: u64) {
     if handle != slots::DISABLED {
         with_intake(local, |intake| {
             intake.oddities.stale_spans.fetch_add(1, Ordering::Relaxed);
@@ -43,33 +43,52 @@ fn stale(local: &Local, handle: u64) {
 /// Opens a span and returns its handle.
 #[inline]
 pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
+    new_span_inside(attributes, |local| parent(local, attributes))
+}
+
+/// As [`new_span`]; `parent` finds the span that it is in.
+#[inline(always)]
+pub(super) fn new_span_inside(
+    attributes: &Attributes<'_>,
+    parent: impl Fn(&Local) -> Current + Copy,
+) -> u64 {
     let metadata = attributes.metadata();
     let callsite = match crate::callsite::find(metadata) {
         Some(callsite) => callsite,
         None => router::register(metadata),
     };
     local::with_or(
-        |local| new_span_in(local, callsite, attributes),
-        || new_span_slow(callsite, attributes),
+        |local| new_span_in(local, callsite, attributes, parent),
+        || new_span_slow(callsite, attributes, parent),
     )
 }
 
 #[cold]
 #[inline(never)]
-fn new_span_slow(callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
-    local::with_slow(|local| new_span_in(local, callsite, attributes)).unwrap_or_else(|| {
+fn new_span_slow(
+    callsite: &Callsite,
+    attributes: &Attributes<'_>,
+    parent: impl Fn(&Local) -> Current,
+) -> u64 {
+    let opened = local::with_slow(|local| new_span_in(local, callsite, attributes, parent));
+    opened.unwrap_or_else(|| {
         lost_without_local(callsite.decision(), Signal::Span);
         slots::DISABLED
     })
 }
 
 #[inline(always)]
-fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
+fn new_span_in(
+    local: &Local,
+    callsite: &Callsite,
+    attributes: &Attributes<'_>,
+    parent: impl Fn(&Local) -> Current,
+) -> u64 {
     let decision = callsite.decision();
     if decision.sinks() == 0 || local.mode.get() & mode::SCOPED != 0 {
-        return new_span_unusual(local, callsite, attributes);
+        return new_span_unusual(local, callsite, attributes, parent);
     }
-    let parent = parent(local, attributes);
+    let parent = parent(local);
     open_span(local, callsite, (attributes, 0), parent, NewSpan::plain(decision))
 }
 
@@ -77,9 +96,14 @@ fn new_span_in(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) 
 /// what it carries), or one with redacted fields, or one of a scoped pipeline or a capture.
 #[cold]
 #[inline(never)]
-fn new_span_unusual(local: &Local, callsite: &Callsite, attributes: &Attributes<'_>) -> u64 {
+fn new_span_unusual(
+    local: &Local,
+    callsite: &Callsite,
+    attributes: &Attributes<'_>,
+    parent: impl FnOnce(&Local) -> Current,
+) -> u64 {
     let decision = decision(local, callsite);
-    let parent = parent(local, attributes);
+    let parent = parent(local);
     let span = match decision.sinks() {
         0 if decision.is_dynamic() => dynamic::new_span(local, callsite, attributes, parent),
         0 => None,
@@ -137,7 +161,7 @@ fn open_span(
     }
     let span_id = facts.span_id;
     local.newest.set(Current { handle, span_id, trace_high, trace_low, flags: inherited });
-    local.newest_handle.set(handle);
+    local.newest_handle().store(handle, Ordering::Relaxed);
     match span.shown() {
         Shown::Yes => {}
         Shown::No => return handle,
@@ -159,7 +183,7 @@ fn open_span(
 /// the trace, if there is one.
 #[cold]
 #[inline(never)]
-fn adopt(parent: &Current, callsite: &Callsite) -> u8 {
+pub(super) fn adopt(parent: &Current, callsite: &Callsite) -> u8 {
     let flags = match parent.flags as u8 {
         flags if flags & flag::REMOTE_PARENT == 0 => flags,
         flags => sampler::of_remote(parent.trace_high, parent.trace_low, flags, callsite),
@@ -176,7 +200,7 @@ fn adopt(parent: &Current, callsite: &Callsite) -> u8 {
 /// Gives up what [`adopt`] took.
 #[cold]
 #[inline(never)]
-fn disown(trace_high: u64, trace_low: u64) {
+pub(super) fn disown(trace_high: u64, trace_low: u64) {
     if let Some(trace_id) = trace_id(trace_high, trace_low) {
         states::release(trace_id);
     }
@@ -282,7 +306,7 @@ pub(crate) fn link(handle: u64, trace_high: u64, trace_low: u64, span_id: u64) {
     update(handle, Kind::FollowsFrom, |_, _| {}, write);
 }
 
-fn update(
+pub(super) fn update(
     handle: u64,
     kind: Kind,
     before: impl FnOnce(&Local, &SpanFacts),
@@ -321,7 +345,8 @@ fn enter_slow(handle: u64) {
 
 #[inline(always)]
 fn enter_in(local: &Local, handle: u64) {
-    if local.newest_handle.get() == handle {
+    // Relaxed: whoever changed it has handed the span over since, and that orders it.
+    if local.newest_handle().load(Ordering::Relaxed) == handle {
         return push(local, local.newest.get());
     }
     match current_of(handle) {
@@ -420,9 +445,7 @@ fn close_slow(handle: u64) -> bool {
 fn close_in(local: &Local, handle: u64) -> bool {
     match slots::release(handle) {
         Released::Last(ended) => {
-            if local.newest_handle.get() == handle {
-                local.newest_handle.set(0);
-            }
+            forget_newest(local, handle);
             let parent = finish(local, ended);
             if parent != 0 {
                 release_parents(local, parent);
@@ -434,6 +457,14 @@ fn close_in(local: &Local, handle: u64) -> bool {
     }
 }
 
+/// What the thread remembers of a span holds no more.
+#[inline(always)]
+pub(super) fn forget_newest(local: &Local, handle: u64) {
+    if local.newest_handle().load(Ordering::Relaxed) == handle {
+        local.newest_handle().store(0, Ordering::Relaxed);
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn close_unusual(local: &Local, handle: u64, released: Released) -> bool {
@@ -441,9 +472,7 @@ fn close_unusual(local: &Local, handle: u64, released: Released) -> bool {
         stale(local, handle);
         return false;
     };
-    if local.newest_handle.get() == handle {
-        local.newest_handle.set(0);
-    }
+    forget_newest(local, handle);
     let parent = finish_unusual(local, ended);
     release_parents(local, parent);
     true
@@ -451,7 +480,7 @@ fn close_unusual(local: &Local, handle: u64, released: Released) -> bool {
 
 /// Gives up the reference of a span that is over to its parent, and so on upwards.
 #[inline(never)]
-fn release_parents(local: &Local, parent: u64) {
+pub(super) fn release_parents(local: &Local, parent: u64) {
     let mut next = parent;
     while next != 0 {
         next = match slots::release(next) {

@@ -16,7 +16,7 @@ impl Subscriber for Router {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        super::is_wanted(metadata)
+        super::is_wanted(metadata, |local| local.current.get())
     }
 
     #[inline]

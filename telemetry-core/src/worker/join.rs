@@ -76,6 +76,7 @@ impl Join {
             }
             Some(Kind::SpanRecord) => self.spans.record(record),
             Some(Kind::FollowsFrom) => self.spans.link(record),
+            Some(Kind::SpanParent) => self.spans.set_parent(record),
             Some(Kind::SpanClose) => self.read_close(record, builder, mode),
             None => {}
         }

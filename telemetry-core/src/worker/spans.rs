@@ -101,6 +101,15 @@ impl Spans {
         });
     }
 
+    /// Gives a span another parent, and the trace of it.
+    pub(crate) fn set_parent(&mut self, record: RawRecord<'_>) {
+        self.change(record.span_id(), |data| {
+            data.trace_id = record.trace_id();
+            data.parent_id = record.parent_id();
+            data.flags = record.flags() | data.flags & crate::record::flag::CUT;
+        });
+    }
+
     fn change(&mut self, span_id: u64, change: impl FnOnce(&mut SpanData)) {
         let Some(entry) = self.open.get_mut(&span_id) else { return };
         let old = &entry.data;

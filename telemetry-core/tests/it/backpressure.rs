@@ -1,5 +1,6 @@
 //! What happens at each limit: the budget of the buffers, the queue of an exporter.
 
+use crate::face;
 use crate::support::*;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use telemetry_core::export::{Outcome, Signals};
 use telemetry_core::ledger::{Cause, Signal};
 use telemetry_core::metric::{Data, Registry};
 use telemetry_core::output::LineWriter;
-use telemetry_core::pipeline::{OnFull, Pipeline, ScopedPipeline, SinkBuilder};
+use telemetry_core::pipeline::{OnFull, ScopedPipeline, SinkBuilder};
 use telemetry_core::testing::MemoryExporter;
 
 const NO_WAITS: Waits = Waits { blocking: Duration::ZERO, in_async: Duration::ZERO };
@@ -23,7 +24,7 @@ fn behind_a_door(on_full: OnFull, waits: Waits) -> (ScopedPipeline, Door, Seen, 
         noted.note(&batch);
         ack.finish(Outcome::Delivered);
     });
-    let pipeline = Pipeline::builder()
+    let pipeline = face::builder()
         .sink(SinkBuilder::new(exporter).on_full(on_full).queue_bytes(64 * 1024))
         .buffer_bytes(256 * 1024)
         .waits(waits)
@@ -88,7 +89,7 @@ fn slow_exporter_that_makes_progress_loses_nothing() {
         noted.note(&batch);
         ack.finish(Outcome::Delivered);
     });
-    let pipeline = Pipeline::builder()
+    let pipeline = face::builder()
         .sink(SinkBuilder::new(exporter).queue_bytes(64 * 1024))
         .buffer_bytes(256 * 1024)
         .scoped()
@@ -138,7 +139,7 @@ fn spans_at_the_budget_are_counted_once_each_and_leave_nothing_behind() {
         ack.finish(Outcome::Delivered);
     });
     let readings = MemoryExporter::new("readings").signals_only(Signals::METRICS);
-    let pipeline = Pipeline::builder()
+    let pipeline = face::builder()
         .sink(SinkBuilder::new(exporter).queue_bytes(64 * 1024))
         .sink(SinkBuilder::new(readings.clone()))
         .registry(Registry::new())
@@ -232,7 +233,7 @@ fn slow_disk_that_takes_a_batch_bit_by_bit_loses_nothing() {
     });
     // A batch (an eighth of the queue) takes longer than the patience with an exporter.
     let sink = SinkBuilder::new(slow).queue_bytes(1536 * 1024);
-    let pipeline = Pipeline::builder().sink(sink).buffer_bytes(256 * 1024).scoped().unwrap();
+    let pipeline = face::builder().sink(sink).buffer_bytes(256 * 1024).scoped().unwrap();
     pipeline.run(|| emit_many(0, 25_000));
     let report = shut_down(pipeline);
     assert_eq!(logs(&report, "slow").delivered, 25_000, "{report}");

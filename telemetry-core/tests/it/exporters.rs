@@ -1,5 +1,6 @@
 //! What exporters do to their batches, and what the ledger says of it.
 
+use crate::face;
 use crate::support::*;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Ack, Context, Exporter, Outcome};
 use telemetry_core::ledger::{Cause, Signal, Units};
-use telemetry_core::pipeline::{Pipeline, SinkBuilder};
+use telemetry_core::pipeline::SinkBuilder;
 use telemetry_core::testing::MemoryExporter;
 
 #[test]
@@ -202,7 +203,7 @@ fn healthy_exporters_beside_a_stalled_one_get_everything() {
         closed.wait();
         ack.finish(Outcome::Delivered);
     });
-    let pipeline = Pipeline::builder()
+    let pipeline = face::builder()
         .sink(SinkBuilder::new(stalled).queue_bytes(64 * 1024))
         .sink(SinkBuilder::new(Scripted::noting("a", &seen_a)))
         .sink(SinkBuilder::new(Scripted::noting("b", &seen_b)))
@@ -232,9 +233,9 @@ fn healthy_exporters_beside_a_stalled_one_get_everything() {
 fn thirty_two_exporters_each_get_everything_and_a_thirty_third_is_refused() {
     let memories: Vec<_> = (0..33).map(|n| MemoryExporter::new(format!("m{n}"))).collect();
     let with = |count: usize| {
-        memories[..count].iter().fold(Pipeline::builder(), |builder, memory| {
-            builder.sink(SinkBuilder::new(memory.clone()))
-        })
+        memories[..count]
+            .iter()
+            .fold(face::builder(), |builder, memory| builder.sink(SinkBuilder::new(memory.clone())))
     };
     let error = with(33).scoped().unwrap_err();
     assert!(error.is_setting() && error.to_string().contains("at most 32"), "{error}");
@@ -253,7 +254,7 @@ fn thirty_two_exporters_each_get_everything_and_a_thirty_third_is_refused() {
 #[test]
 fn two_exporters_of_one_name_are_refused() {
     let sink = || SinkBuilder::new(MemoryExporter::new("same"));
-    let error = Pipeline::builder().sink(sink()).sink(sink()).scoped().unwrap_err();
+    let error = face::builder().sink(sink()).sink(sink()).scoped().unwrap_err();
     assert!(
         error.is_setting() && error.to_string().contains("`same`")
             || error.to_string().contains("same"),
@@ -295,7 +296,7 @@ impl Drop for Hopeless {
 #[test]
 fn exporter_that_panics_everywhere_harms_nobody() {
     let seen = Seen::default();
-    let pipeline = Pipeline::builder()
+    let pipeline = face::builder()
         .sink(SinkBuilder::new(Hopeless))
         .sink(SinkBuilder::new(Scripted::noting("healthy", &seen)))
         .scoped()

@@ -1,10 +1,11 @@
 //! Directives of spans and fields, at call sites.
 
+use crate::face;
 use crate::support::shut_down;
 use std::cell::Cell;
 use telemetry_core::event;
 use telemetry_core::filter::Filter;
-use telemetry_core::pipeline::{Pipeline, SinkBuilder};
+use telemetry_core::pipeline::SinkBuilder;
 use telemetry_core::testing::{MemoryExporter, OwnedValue};
 
 /// What passes a filter: the `n` of events, and the names of spans.
@@ -18,7 +19,7 @@ fn passed(filter: &str, emit: impl FnOnce()) -> (Vec<u64>, Vec<String>) {
 fn passed_with_losses(filter: &str, emit: impl FnOnce()) -> (Vec<u64>, Vec<String>, u64) {
     let memory = MemoryExporter::new("memory");
     let sink = SinkBuilder::new(memory.clone()).filter(Filter::parse(filter).unwrap());
-    let pipeline = Pipeline::builder().sink(sink).scoped().unwrap();
+    let pipeline = face::builder().sink(sink).scoped().unwrap();
     pipeline.run(emit);
     let report = shut_down(pipeline);
     let number = |fields: &[(String, OwnedValue)]| {
@@ -97,7 +98,7 @@ fn hidden_span_leaves_its_place_to_the_one_around_it() {
     let memory = MemoryExporter::new("memory");
     let filter = Filter::parse("off,[outer]=info,[leaf]=info,[inner]=off").unwrap();
     let sink = SinkBuilder::new(memory.clone()).filter(filter);
-    let pipeline = Pipeline::builder().sink(sink).scoped().unwrap();
+    let pipeline = face::builder().sink(sink).scoped().unwrap();
     pipeline.run(|| {
         let outer = tracing::info_span!("outer").entered();
         let other = tracing::info_span!("other").entered();
@@ -165,7 +166,7 @@ fn too_many_dynamic_directives_of_all_exporters_are_an_error() {
         SinkBuilder::new(MemoryExporter::new(format!("memory {n}")))
             .filter(Filter::parse(&filter.join(",")).unwrap())
     };
-    assert!(Pipeline::builder().sink(sink(1)).scoped().is_ok());
-    let error = Pipeline::builder().sink(sink(1)).sink(sink(2)).scoped().unwrap_err();
+    assert!(face::builder().sink(sink(1)).scoped().is_ok());
+    let error = face::builder().sink(sink(1)).sink(sink(2)).scoped().unwrap_err();
     assert!(error.is_setting() && error.to_string().contains("64"), "{error}");
 }

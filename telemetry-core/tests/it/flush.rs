@@ -1,5 +1,6 @@
 //! Flush and shutdown, from everywhere.
 
+use crate::face;
 use crate::support::*;
 use std::future::Future;
 use std::pin::pin;
@@ -8,12 +9,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use telemetry_core::export::Outcome;
 use telemetry_core::metric::Registry;
-use telemetry_core::pipeline::{Pipeline, ScopedPipeline, SinkBuilder};
+use telemetry_core::pipeline::{ScopedPipeline, SinkBuilder};
 use telemetry_core::testing::MemoryExporter;
 
 #[test]
 fn flush_without_records_or_exporters_is_complete_and_quick() {
-    let pipeline = Pipeline::builder().scoped().unwrap();
+    let pipeline = face::builder().scoped().unwrap();
     let began = now();
     for _ in 0..3 {
         let report = pipeline.flush(LONG).unwrap();
@@ -222,7 +223,7 @@ fn flush_works_inside_tokio_and_after_it_is_gone() {
 fn metrics_reach_exporters_at_flush_and_at_shutdown() {
     let memory = MemoryExporter::new("memory");
     let registry = Registry::new();
-    let pipeline = Pipeline::builder()
+    let pipeline = face::builder()
         .sink(SinkBuilder::new(memory.clone()))
         .registry(registry.clone())
         .scoped()

@@ -1,4 +1,6 @@
-//! Claims about the pipeline as its users see it.
+//! Claims about the pipeline as its users see it, over the recorder's own face.
+//!
+//! The same claims are made over the other one: `tests/layer`.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
@@ -6,10 +8,13 @@ mod backpressure;
 mod conformance;
 mod context;
 mod exporters;
+mod face;
 mod filters;
 mod flush;
 mod formatting;
 mod limits;
+mod own;
+mod parents;
 mod queue;
 mod redaction;
 mod scenario;

@@ -1,12 +1,13 @@
 //! What a full queue does to the others.
 
+use crate::face;
 use crate::support::LONG;
 use std::time::Duration;
 use telemetry_core::Waits;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Ack, Exporter, Outcome};
 use telemetry_core::ledger::{Cause, Signal};
-use telemetry_core::pipeline::{Pipeline, SinkBuilder};
+use telemetry_core::pipeline::SinkBuilder;
 use telemetry_core::testing::MemoryExporter;
 
 struct NeverReady;
@@ -25,7 +26,7 @@ impl Exporter for NeverReady {
 fn exporter_that_only_retries_takes_nothing_from_the_others() {
     const EVENTS: u64 = 20_000;
     let memory = MemoryExporter::new("memory");
-    let pipeline = Pipeline::builder()
+    let pipeline = face::builder()
         .buffer_bytes(256 * 1024)
         // What the machine takes from the worker is not the exporter's doing.
         .waits(Waits { blocking: LONG, in_async: LONG })

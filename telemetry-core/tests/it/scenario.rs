@@ -1,11 +1,12 @@
 //! One event in its spans, put to a filter three ways: to `explain`, to a pipeline, and to
 //! tracing-subscriber's `EnvFilter`.
 
+use crate::face;
 use crate::support::shut_down;
 use std::sync::OnceLock;
 use telemetry_core::Level;
 use telemetry_core::filter::{FieldValue, Filter, Record, SpanRecord};
-use telemetry_core::pipeline::{Pipeline, SinkBuilder};
+use telemetry_core::pipeline::SinkBuilder;
 use telemetry_core::testing::MemoryExporter;
 use tracing::callsite::{Callsite, Identifier};
 use tracing::field::{FieldSet, Value};
@@ -199,7 +200,7 @@ impl Scenario {
         let memory = MemoryExporter::new("memory");
         let most = filter_hint(&filter);
         let sink = SinkBuilder::new(memory.clone()).filter(filter);
-        let pipeline = Pipeline::builder().sink(sink).scoped().unwrap();
+        let pipeline = face::builder().sink(sink).scoped().unwrap();
         pipeline.run(|| {
             tracing::dispatcher::get_default(|dispatch| self.play(dispatch, most));
         });

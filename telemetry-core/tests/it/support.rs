@@ -1,6 +1,7 @@
 //! What the tests share: numbered events, an exporter that does as it is told, and the account of
 //! what arrived.
 
+use crate::face;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Ack, Exporter, Outcome, Signals};
 use telemetry_core::ledger::{Counts, Report, Signal};
-use telemetry_core::pipeline::{Builder, Pipeline, ScopedPipeline, SinkBuilder};
+use telemetry_core::pipeline::{Builder, ScopedPipeline, SinkBuilder};
 use telemetry_core::record::{Kind, Value};
 
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -159,7 +160,7 @@ pub(crate) fn now() -> Instant {
 }
 
 pub(crate) fn builder(exporter: impl Exporter) -> Builder {
-    Pipeline::builder().sink(SinkBuilder::new(exporter))
+    face::builder().sink(SinkBuilder::new(exporter))
 }
 
 pub(crate) fn scoped(exporter: impl Exporter) -> ScopedPipeline {
