@@ -126,6 +126,8 @@ pub struct Builder {
     pub(crate) is_disabled: Setting<bool>,
     /// `None` = nothing goes to standard error.
     pub(crate) diagnostics: Setting<Option<Level>>,
+    #[cfg(feature = "layer")]
+    pub(crate) layers: Vec<crate::layer::BoxedLayer>,
 }
 
 impl Default for Builder {
@@ -169,6 +171,8 @@ impl Default for Builder {
             is_strict: Setting::new(false),
             is_disabled: Setting::new(false),
             diagnostics: Setting::new(Some(Level::Info)),
+            #[cfg(feature = "layer")]
+            layers: Vec::new(),
         }
     }
 }

@@ -136,6 +136,8 @@ impl Builder {
             is_strict,
             is_disabled,
             diagnostics,
+            #[cfg(feature = "layer")]
+            layers,
         } = self;
         let mut config = Config::new(warnings);
         config.show("disabled", is_disabled, on_off);
@@ -156,6 +158,10 @@ impl Builder {
         #[cfg(feature = "poller")]
         self.show_measurements(&mut config);
         show_globals(globals, &mut config);
+        #[cfg(feature = "layer")]
+        if !layers.is_empty() {
+            config.add("layers", layers.len().to_string(), Origin::Program);
+        }
         config.show("diagnostics", diagnostics, |level| {
             level.map_or_else(|| "none".to_owned(), |level| level.to_string())
         });

@@ -62,11 +62,13 @@
 //!
 //! `console`, `json`, `otlp-http` and `poller` are on by default. Off are `receiver` (an OTLP
 //! receiver within the process, for tests), `http` (trace context in headers of the `http` crate),
-//! `tower` (layers that do that, and a span for every request) and `tokio` (tasks that take their
-//! context along).
+//! `tower` (layers that do that, and a span for every request), `tokio` (tasks that take their
+//! context along) and `layer` (beside the layers of other libraries, on `tracing-subscriber`'s
+//! `Registry`).
 
 #![forbid(unsafe_code)]
 
+pub mod context;
 #[cfg(feature = "tokio")]
 pub mod task;
 
@@ -76,6 +78,8 @@ mod config;
 mod connection;
 mod environment;
 mod handle;
+#[cfg(feature = "layer")]
+mod layer;
 #[cfg(feature = "otlp-http")]
 mod otlp;
 mod metrics;
@@ -97,9 +101,12 @@ pub use telemetry_core::ledger::Report;
 pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
 pub use telemetry_core::redaction::{self, Secret};
 pub use telemetry_core::{Error, Level, Measured, Sampler, Waits};
-pub use telemetry_core::{batch, callsite, context, export, ledger, metric, pipeline, record};
+pub use telemetry_core::{batch, callsite, export, ledger, metric, pipeline, record};
 pub use telemetry_core::{counter, event, gauge, histogram};
 pub use telemetry_core::{resource, testing};
+
+#[cfg(feature = "layer")]
+pub use telemetry_core::TelemetryLayer;
 
 #[cfg(feature = "console")]
 pub use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style};

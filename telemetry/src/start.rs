@@ -92,6 +92,8 @@ impl Builder {
         if let Some(sampler) = self.sampler.into_value().sampler {
             builder = builder.sampler(sampler);
         }
+        #[cfg(feature = "layer")]
+        let builder = self.layers.into_iter().fold(builder, pipeline::Builder::layer);
         let own: [Option<SinkBuilder>; 3] = [console, json, otlp];
         Ok(own.into_iter().flatten().chain(self.exporters).fold(builder, pipeline::Builder::sink))
     }
