@@ -1,5 +1,6 @@
 //! What is a secret by its name reaches no buffer; what patterns match reaches no exporter.
 
+use crate::face;
 use crate::support::*;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use telemetry_core::context;
 use telemetry_core::event;
 use telemetry_core::filter::Filter;
 use telemetry_core::metric::Value;
-use telemetry_core::pipeline::{Pipeline, ScopedPipeline, SinkBuilder};
+use telemetry_core::pipeline::{ScopedPipeline, SinkBuilder};
 use telemetry_core::redaction::{Redaction, Secret};
 use telemetry_core::testing::{CapturedRecord, MemoryExporter, OwnedValue};
 
@@ -31,7 +32,7 @@ impl fmt::Debug for Watched<'_> {
 
 fn with_filter(memory: &MemoryExporter, filter: &str) -> ScopedPipeline {
     let sink = SinkBuilder::new(memory.clone()).filter(Filter::parse(filter).unwrap());
-    Pipeline::builder().sink(sink).scoped().unwrap()
+    face::builder().sink(sink).scoped().unwrap()
 }
 
 fn assert_clean(records: &[CapturedRecord]) {

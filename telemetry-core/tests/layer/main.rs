@@ -28,6 +28,8 @@ mod limits;
 mod parents;
 #[path = "../it/queue.rs"]
 mod queue;
+#[path = "../it/redaction.rs"]
+mod redaction;
 #[path = "../it/scenario.rs"]
 mod scenario;
 #[path = "../it/spans.rs"]
