@@ -36,6 +36,9 @@ fn with_rules<R>(
         return Some(f(rules, scope.plan.judge(callsite)));
     }
     let generation = router::rules_generation();
+    if generation == 0 {
+        return None; // without the lock behind which they would be
+    }
     let is_current = |rules: &Option<Rules>| {
         rules.as_ref().is_some_and(|rules| u32::from(rules.generation) == generation)
     };

@@ -120,14 +120,14 @@ pub fn is_secret(field: &str) -> bool {
 
 static PATTERNS: RwLock<Option<Arc<Patterns>>> = RwLock::new(None);
 
+/// The process's patterns.
+pub(crate) fn patterns() -> Arc<Patterns> {
+    PATTERNS.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+}
+
 /// A text of the pipeline itself without secrets, by the process's patterns.
 pub(crate) fn clean(text: String) -> String {
-    let patterns = PATTERNS.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let clean = match patterns {
-        Some(patterns) => patterns.replace(&text),
-        None => Patterns::default().replace(&text),
-    };
-    clean.map_or(text, |(clean, _)| clean)
+    patterns().replace(&text).map_or(text, |(clean, _)| clean)
 }
 
 /// A text without the user information of URLs; `None` = it has none.

@@ -20,6 +20,7 @@ use crate::level::Level;
 use crate::local;
 use crate::plan::{Plan, Scope};
 use crate::record::Kind;
+use crate::redaction;
 use crate::scope::{self, Entered};
 use crate::tape::{self, Tape};
 use crate::worker::join::Join;
@@ -134,7 +135,7 @@ impl Capture {
     /// Events and finished spans, in the order in which they happened and ended.
     pub fn records(&self) -> Vec<CapturedRecord> {
         self.read(|mut rest| {
-            let mut join = Join::new(Arc::default(), ledger());
+            let mut join = Join::new(Arc::default(), ledger(), redaction::patterns());
             let mut records = Vec::new();
             while !rest.is_empty() {
                 let batch = next_batch(&mut join, &mut rest, KEPT);

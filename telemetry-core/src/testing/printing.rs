@@ -19,6 +19,7 @@ use crate::clock::{Anchor, Anchors};
 use crate::export::{Ack, Exporter};
 use crate::local;
 use crate::record::RawRecord;
+use crate::redaction;
 use crate::sync::lock;
 use crate::tape::Tape;
 use crate::worker::join::{Join, Mode};
@@ -81,7 +82,8 @@ struct Progress {
 
 impl Printing {
     pub(super) fn new(printed: Printed) -> Self {
-        let progress = Progress { position: 0, join: Join::new(Arc::default(), ledger()) };
+        let join = Join::new(Arc::default(), ledger(), redaction::patterns());
+        let progress = Progress { position: 0, join };
         Self { thread: std::thread::current().id(), printed, progress: Mutex::new(progress) }
     }
 

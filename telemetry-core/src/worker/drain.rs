@@ -9,7 +9,6 @@
 
 use super::Parts;
 use super::join::{Join, Mode};
-use super::redact::Redactor;
 use crate::batch::Builder;
 use crate::chunk::{Consumer, Shared};
 use crate::intake::Intake;
@@ -42,7 +41,6 @@ pub(super) struct Drain {
     buffers: Vec<Buffer>,
     version: u64,
     pub(super) join: Join,
-    pub(super) redactor: Redactor,
     lost_closes: u64,
     swept: Option<Swept>,
 }
@@ -69,8 +67,11 @@ impl Drain {
     pub(super) fn new(parts: &Parts) -> Self {
         let intake = Arc::clone(&parts.intake);
         Self {
-            join: Join::new(Arc::clone(&intake), Arc::clone(&parts.ledger)),
-            redactor: Redactor::new(Arc::clone(&parts.patterns), Arc::clone(&intake)),
+            join: Join::new(
+                Arc::clone(&intake),
+                Arc::clone(&parts.ledger),
+                Arc::clone(&parts.patterns),
+            ),
             intake,
             buffers: Vec::new(),
             version: u64::MAX,
@@ -188,7 +189,7 @@ impl Drain {
             }
             source.held_back = 0;
             let length = record.bytes().len();
-            self.read(record, builder, mode);
+            self.join.read(record, builder, mode);
             source.consumer.take(length);
             round.records += 1;
             if builder.is_full() {
@@ -216,13 +217,6 @@ impl Drain {
         }
         self.join.start_is_lost(span_id);
         false
-    }
-
-    #[inline]
-    fn read(&mut self, record: RawRecord<'_>, builder: &mut Builder, mode: Mode) {
-        let clean = self.redactor.without_secrets(record);
-        let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
-        self.join.read(record, builder, mode);
     }
 
     /// Forgets the spans whose close records found no room.

@@ -3,13 +3,16 @@
 //! # Invariants
 //!
 //! - Records of another epoch are skipped: whoever took them is gone.
+//! - No secret that a pattern matches goes from here into a batch.
 //! - A record that is not delivered is counted here: `start_lost`, `shutdown_timeout`.
 
+use super::redact::Redactor;
 use super::spans::Spans;
 use crate::batch::{Builder, NO_SPAN};
 use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal};
 use crate::record::{Kind, RawRecord, flag};
+use crate::redaction::Patterns;
 use crate::router;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,12 +38,14 @@ pub(crate) struct Join {
     intake: Arc<Intake>,
     ledger: Arc<Ledger>,
     pub(crate) spans: Spans,
+    pub(super) redactor: Redactor,
     lost: HashSet<u64>,
 }
 
 impl Join {
-    pub(crate) fn new(intake: Arc<Intake>, ledger: Arc<Ledger>) -> Self {
-        Self { intake, ledger, spans: Spans::default(), lost: HashSet::new() }
+    pub(crate) fn new(intake: Arc<Intake>, ledger: Arc<Ledger>, patterns: Arc<Patterns>) -> Self {
+        let redactor = Redactor::new(patterns, Arc::clone(&intake));
+        Self { intake, ledger, spans: Spans::default(), redactor, lost: HashSet::new() }
     }
 
     pub(super) fn epoch(&self) -> u8 {
@@ -69,6 +74,8 @@ impl Join {
         if record.flags() & flag::CUT != 0 {
             self.intake.oddities.cut.fetch_add(1, Ordering::Relaxed);
         }
+        let clean = self.redactor.without_secrets(record);
+        let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
         match record.kind() {
             Some(Kind::Event) => self.read_event(record, builder, mode),
             Some(Kind::SpanStart) => {

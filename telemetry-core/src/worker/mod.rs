@@ -228,7 +228,7 @@ impl Worker {
         let round = self.drain.round(&mut builder, mode);
         self.is_behind = builder.is_full();
         if self.parts.takes_diagnostics {
-            report::write_diagnostics(&mut builder, &self.parts.ledger, &self.drain.redactor);
+            report::write_diagnostics(&mut builder, &self.parts.ledger, &self.drain.join.redactor);
         }
         if !builder.is_empty() {
             let content = Arc::new(builder.finish());

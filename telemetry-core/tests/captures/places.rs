@@ -124,6 +124,20 @@ fn another_subscriber_of_the_thread_gets_back_what_it_had() {
     });
 }
 
+#[test]
+fn secrets_are_redacted_as_for_exporters() {
+    let captured = testing::capture();
+    let span = tracing::info_span!("login", password = "hunter2", url = "http://u:hunter2@host");
+    span.record("password", "hunter2");
+    span.in_scope(|| {
+        info!(token = "hunter2", n = 1, "to http://u:hunter2@host");
+        event!(Info, "login", { n = 2 }, { cookie = "hunter2" });
+    });
+    assert_event!(captured, message: "to http://[redacted]@host", token = "[redacted]", n = 1);
+    assert_event!(captured, name: "login", cookie = "[redacted]", n = 2);
+    assert!(!format!("{:?} {:?}", captured.events(), captured.spans()).contains("hunter2"));
+}
+
 /// The id of a new span, if a subscriber has it.
 fn info_span_id() -> Option<tracing::Id> {
     tracing::info_span!("probe").id()
