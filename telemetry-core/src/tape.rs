@@ -10,11 +10,12 @@
 //! - At most `bytes_max` bytes; a record that does not fit is refused, and counted by its caller.
 //! - After its end a tape takes nothing and holds nothing.
 
+use crate::metric::Registry;
 use crate::sync::lock;
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 /// The epoch of all records of captures; no pipeline has it.
 pub(crate) const EPOCH: u8 = u8::MAX;
@@ -29,6 +30,31 @@ pub(crate) struct Tape {
     bytes_max: usize,
     has_ended: AtomicBool,
     after_event: AfterEvent,
+    measured: Option<LazyLock<Measured>>,
+}
+
+/// What the threads of a capture measure.
+pub(crate) struct Measured {
+    registry: Registry,
+    recorder: Box<dyn metrics::Recorder + Send + Sync>,
+}
+
+impl Measured {
+    /// A registry, and the recorder that writes into it.
+    pub(crate) fn new(
+        registry: Registry,
+        recorder: Box<dyn metrics::Recorder + Send + Sync>,
+    ) -> Self {
+        Self { registry, recorder }
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn recorder(&self) -> &dyn metrics::Recorder {
+        &*self.recorder
+    }
 }
 
 #[derive(Default)]
@@ -48,7 +74,18 @@ impl Tape {
             bytes_max,
             has_ended: AtomicBool::new(false),
             after_event: Box::new(after_event),
+            measured: None,
         }
+    }
+
+    /// A tape whose threads measure into what `new` makes, once one of them measures.
+    pub(crate) fn measuring(self, new: fn() -> Measured) -> Self {
+        Self { measured: Some(LazyLock::new(new)), ..self }
+    }
+
+    /// What its threads measure, if that is captured.
+    pub(crate) fn measured(&self) -> Option<&LazyLock<Measured>> {
+        self.measured.as_ref()
     }
 
     /// Appends a record; `false` when there is no room for it.

@@ -7,6 +7,7 @@
 //! - A capture has no thread and no buffers of its own: it is a tape, and whoever asks reads it.
 //! - What does not fit is counted, and every assertion that fails says so.
 
+use super::measured;
 use super::memory::CapturedRecord;
 use super::printing::{Printed, Printing, next_batch};
 use super::setup;
@@ -58,22 +59,28 @@ pub fn capture() -> Capture {
     setup::turn_on();
     let printing = Arc::new(Printing::new(Printed::IsKept));
     let ledger = ledger();
-    let scope = scope_of(kept_plan(), &ledger, &printing);
+    let scope = scope_of(kept_plan(), &ledger, &printing, |tape| tape.measuring(measured::new));
     let entered = scope::enter(&scope);
     Capture { scope, ledger, printing, _entered: entered }
 }
 
 /// A scope that prints and keeps nothing.
 pub(super) fn printing_scope() -> Arc<Scope> {
-    scope_of(printed_plan(), &ledger(), &Arc::new(Printing::new(Printed::IsForgotten)))
+    let printing = Arc::new(Printing::new(Printed::IsForgotten));
+    scope_of(printed_plan(), &ledger(), &printing, |tape| tape)
 }
 
-fn scope_of(plan: Arc<Plan>, ledger: &Arc<Ledger>, printing: &Arc<Printing>) -> Arc<Scope> {
+fn scope_of(
+    plan: Arc<Plan>,
+    ledger: &Arc<Ledger>,
+    printing: &Arc<Printing>,
+    complete: impl FnOnce(Tape) -> Tape,
+) -> Arc<Scope> {
     let intake = Arc::new(Intake::new());
     intake.set_ledger(ledger);
     let printing = Arc::clone(printing);
     let after_event = move |tape: &Tape, sinks| printing.after_event(tape, sinks);
-    let tape = Tape::new(CAPTURE_BYTES_MAX, after_event);
+    let tape = complete(Tape::new(CAPTURE_BYTES_MAX, after_event));
     Arc::new(Scope { plan, intake, tape: Some(tape) })
 }
 
@@ -110,7 +117,7 @@ pub(super) fn ledger() -> Arc<Ledger> {
 /// Its drop ends the capture. What its threads and tasks emit later goes to the attached pipeline,
 /// or nowhere.
 pub struct Capture {
-    scope: Arc<Scope>,
+    pub(super) scope: Arc<Scope>,
     ledger: Arc<Ledger>,
     printing: Arc<Printing>,
     _entered: Entered,

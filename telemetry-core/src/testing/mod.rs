@@ -19,6 +19,7 @@ mod capture;
 mod fixture;
 mod json;
 mod matcher;
+mod measured;
 mod memory;
 mod pattern;
 mod printing;

@@ -4,15 +4,16 @@
 //!
 //! - The global `tracing` subscriber is left alone: each thread of a capture has ours, as long as it
 //!   is inside. So it does not matter who else installs one, or when.
-//! - The global `log` logger and `metrics` recorder are taken if nobody has them; they cannot be
+//! - So is the `metrics` recorder. The global `log` logger is taken if nobody has it: it cannot be
 //!   lent to threads.
 
 use super::capture::printing_scope;
-use crate::bridge;
+use crate::bridge::{self, metrics::Recorder};
 use crate::diagnostics;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::level::Level;
+use crate::metric;
 use crate::router;
 use crate::scope::{self, Entered};
 use std::cell::RefCell;
@@ -58,6 +59,7 @@ pub(super) fn turn_on() {
         crate::fork::watch();
         router::allow_captures();
         print_before_panics();
+        scope::set_process_recorder(Box::new(Recorder::new(metric::global().clone())));
         let log = bridge::log::install().err().map(|error| error.to_string());
         log.into_iter().map(|error| format!("records of the `log` crate: {error}")).collect()
     });

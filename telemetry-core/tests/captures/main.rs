@@ -9,5 +9,6 @@
 
 mod asserts;
 mod crowd;
+mod measured;
 mod places;
 mod spans;

@@ -2,13 +2,19 @@
 //!
 //! # Invariants
 //!
-//! - Inside a scope the thread's `tracing` subscriber is ours, whatever the process's is.
+//! - Inside a scope the thread's `tracing` subscriber is ours, whatever the process's is; inside a
+//!   capture, its `metrics` recorder is.
 //! - Scopes nest, and may be left in any order.
+
+mod recorder;
+
+pub(crate) use recorder::set_process_recorder;
 
 use crate::local::{self, Local, mode};
 use crate::plan::Scope;
 use crate::router;
 use crate::takers::Taker;
+use metrics::LocalRecorderGuard;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -24,9 +30,17 @@ pub(crate) struct Entered {
 }
 
 thread_local! {
-    /// Who has the thread's events where it has left each scope, by the number of the scope, the
-    /// innermost last. `tracing` wants these guards dropped in the order of a stack.
-    static SUBSCRIBERS: RefCell<Vec<(u64, Vec<DefaultGuard>)>> = const { RefCell::new(Vec::new()) };
+    /// What the thread gets back where it leaves each scope, by the number of the scope, the
+    /// innermost last.
+    static LENT: RefCell<Vec<(u64, Vec<Lent>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The subscriber and the recorder that the thread had before a scope. `tracing` and `metrics` want
+/// these guards dropped in the order of a stack.
+#[expect(dead_code, reason = "it is there for its drop")]
+struct Lent {
+    subscriber: Option<DefaultGuard>,
+    recorder: Option<LocalRecorderGuard<'static>>,
 }
 
 /// Enters a scope.
@@ -63,6 +77,7 @@ fn push(taker: Option<Taker>) -> Entered {
     // Of the process, not of the thread: a thread at its end shares a state with others.
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let recorder = taker.as_ref().and_then(|taker| recorder::enter_here(&taker.scope));
     let refused = local::with(|local| {
         let refused = local.takers.push(number, taker);
         show_taker(local);
@@ -70,9 +85,9 @@ fn push(taker: Option<Taker>) -> Entered {
     });
     drop(refused);
     let subscriber = router::enter_here();
-    let _ = SUBSCRIBERS.try_with(|subscribers| {
-        subscribers.borrow_mut().push((number, subscriber.into_iter().collect()));
-    });
+    let is_lent = subscriber.is_some() || recorder.is_some();
+    let lent = is_lent.then_some(Lent { subscriber, recorder });
+    let _ = LENT.try_with(|all| all.borrow_mut().push((number, lent.into_iter().collect())));
     Entered { number, _of_this_thread: PhantomData }
 }
 
@@ -84,23 +99,22 @@ impl Drop for Entered {
             taker
         });
         drop(taker);
-        let guards = SUBSCRIBERS.try_with(|all| leave(&mut all.borrow_mut(), self.number));
+        let lent = LENT.try_with(|all| leave(&mut all.borrow_mut(), self.number));
         // Outside of the borrow: a foreign subscriber may end with it, which is others' code.
-        guards.unwrap_or_default().into_iter().rev().for_each(drop);
+        lent.unwrap_or_default().into_iter().rev().for_each(drop);
     }
 }
 
-/// What gives the thread's events back, unless a scope further inside still needs them: then that
-/// one does it.
-fn leave(subscribers: &mut Vec<(u64, Vec<DefaultGuard>)>, number: u64) -> Vec<DefaultGuard> {
-    let at = subscribers.iter().rposition(|(other, _)| *other == number);
+/// What the thread gets back, unless a scope further inside still needs it: then that one gives it.
+fn leave(all: &mut Vec<(u64, Vec<Lent>)>, number: u64) -> Vec<Lent> {
+    let at = all.iter().rposition(|(other, _)| *other == number);
     let Some(at) = at else { return Vec::new() };
-    let (_, mut guards) = subscribers.remove(at);
-    if let Some((_, inner)) = subscribers.get_mut(at) {
-        guards.append(inner);
-        *inner = std::mem::take(&mut guards);
+    let (_, mut lent) = all.remove(at);
+    if let Some((_, inner)) = all.get_mut(at) {
+        lent.append(inner);
+        *inner = std::mem::take(&mut lent);
     }
-    guards
+    lent
 }
 
 /// Lets the call site know whether somebody else takes the records.
