@@ -340,7 +340,9 @@ impl Builder {
         self
     }
 
-    /// Sends logs, spans and metrics to a collector: `http://localhost:4318`.
+    /// Sends logs, spans and metrics to a collector: `http://localhost:4318`. Over gRPC if
+    /// `OTEL_EXPORTER_OTLP_PROTOCOL` says so; a program that is to decide it makes an
+    /// [`OtlpExporter`](crate::OtlpExporter).
     #[cfg(feature = "otlp-http")]
     pub fn otlp_endpoint(mut self, url: impl Into<Secret<String>>) -> Self {
         self.otlp.set_url(url.into().into_inner());

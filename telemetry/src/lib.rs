@@ -45,7 +45,7 @@
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded; one that cannot be read discards all |
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT` | base URL of the collector; turns it on for all signals |
 //! | `OTEL_EXPORTER_OTLP_{LOGS,TRACES,METRICS}_ENDPOINT` | URL of one signal; turns it on |
-//! | `OTEL_EXPORTER_OTLP_[signal_]{HEADERS,TIMEOUT,COMPRESSION,PROTOCOL}` | see the OTLP exporter |
+//! | `OTEL_EXPORTER_OTLP_[signal_]{PROTOCOL,INSECURE,HEADERS,TIMEOUT,COMPRESSION}` | see the OTLP exporter |
 //! | `OTEL_{LOGS,TRACES,METRICS}_EXPORTER` | `otlp` and `console`, separated by a comma, or `none` |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `always_on`, `always_off`, `traceidratio`, also with `parentbased_` |
 //! | `OTEL_PROPAGATORS` | `tracecontext` and `baggage`, separated by a comma (the default), or `none` |
@@ -60,11 +60,11 @@
 //!
 //! # Features
 //!
-//! `console`, `json`, `otlp-http` and `poller` are on by default. Off are `receiver` (an OTLP
-//! receiver within the process, for tests), `http` (trace context in headers of the `http` crate),
-//! `tower` (layers that do that, and a span for every request), `tokio` (tasks that take their
-//! context along) and `layer` (beside the layers of other libraries, on `tracing-subscriber`'s
-//! `Registry`).
+//! `console`, `json`, `otlp-http` and `poller` are on by default. Off are `otlp-grpc` (OTLP over
+//! gRPC, too), `receiver` (an OTLP receiver within the process, for tests), `http` (trace context
+//! in headers of the `http` crate), `tower` (layers that do that, and a span for every request),
+//! `tokio` (tasks that take their context along) and `layer` (beside the layers of other libraries,
+//! on `tracing-subscriber`'s `Registry`).
 
 #![forbid(unsafe_code)]
 
@@ -119,7 +119,7 @@ pub use telemetry_json::{JsonExporter, JsonExporterBuilder};
 #[cfg(feature = "receiver")]
 pub use telemetry_otlp::receiver;
 #[cfg(feature = "otlp-http")]
-pub use telemetry_otlp::{Compression, OtlpBuilder, OtlpExporter};
+pub use telemetry_otlp::{Compression, OtlpBuilder, OtlpExporter, Protocol};
 #[cfg(feature = "poller")]
 pub use telemetry_poller::{Measure, MeasureError};
 

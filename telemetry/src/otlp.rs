@@ -16,24 +16,6 @@ use telemetry_otlp::{OtlpBuilder, OtlpExporter};
 /// What its queue holds: minutes of records while a collector restarts.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
-/// The signals whose endpoint the environment names, but not so that it could be used.
-fn unusable(variable: &dyn Fn(&str) -> Option<String>) -> Signals {
-    let is_set = |name: &str| variable(name).is_some_and(|value| !value.trim().is_empty());
-    let is_bad = |name: &str| {
-        let alone = |other: &str| variable(other).filter(|_| other == name);
-        is_set(name) && !OtlpBuilder::from_variables(alone).1.is_empty()
-    };
-    let is_base_bad = is_bad("OTEL_EXPORTER_OTLP_ENDPOINT");
-    let of_signals = [
-        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", Signals::LOGS),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Signals::SPANS),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", Signals::METRICS),
-    ];
-    let bad =
-        of_signals.into_iter().filter(|(name, _)| is_bad(name) || (is_base_bad && !is_set(name)));
-    bad.fold(Signals::NONE, |signals, (_, signal)| signals | signal)
-}
-
 /// The variable that asks for a collector, or for none; the first of several.
 fn asked_by(variable: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
     let names = [
@@ -92,9 +74,9 @@ impl Otlp {
         warnings: &mut Vec<Warning>,
     ) {
         let (base, errors) = OtlpBuilder::from_variables(variable);
+        let unusable = base.refused();
         self.base = base;
         warnings.extend(errors.into_iter().map(|error| ("OTEL_EXPORTER_OTLP_*", error)));
-        let unusable = unusable(variable);
         let endpoints = settings.endpoints.0.without(unusable);
         let before = self.signals;
         self.signals = settings.exporters.otlp(before | endpoints);

@@ -3,7 +3,8 @@
 `python conformance.py SERVICE ROTEL`: the example's binary, and rotel's.
 
 Two checks: a strict protobuf decoder (`sink.py`), and rotel, a real OpenTelemetry collector, which
-prints what it gets. In both the counts must equal what the example's ledger calls delivered.
+prints what it gets. Each over HTTP and over gRPC; the decoder gets it compressed. The counts must
+equal what the example's ledger calls delivered.
 """
 
 import json
@@ -19,17 +20,20 @@ from sink import Sink
 
 SECONDS = 2
 TIMEOUT = 60
+PROTOCOLS = ["http/protobuf", "grpc"]
 # What the example emits: log bodies, span names, metric names.
 LOGS = {"listening", "order placed"}
 SPANS = {"POST /orders", "GET /orders/{order}", "place_order", "charge", "look_up"}
 METRICS = {"shop.orders", "shop.stock", "http.server.request.duration", "process.memory.usage"}
 
 
-def run_service(service, endpoint, folder):
+def run_service(service, protocol, endpoint, compression, folder):
     """Runs the example and returns what its ledger says was delivered over OTLP."""
     command = [service, "--seconds", str(SECONDS), "--json", os.path.join(folder, "service.jsonl")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
     environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+    environment["OTEL_EXPORTER_OTLP_PROTOCOL"] = protocol
+    environment["OTEL_EXPORTER_OTLP_COMPRESSION"] = compression
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=TIMEOUT,
@@ -40,9 +44,9 @@ def run_service(service, endpoint, folder):
     return {name: counts["delivered"] for name, counts in result["exporters"]["otlp"].items()}
 
 
-def strict_decoder(service, _rotel, folder):
+def strict_decoder(service, _rotel, protocol, folder):
     with Sink() as sink:
-        delivered = run_service(service, sink.endpoint, folder)
+        delivered = run_service(service, protocol, sink.endpoints[protocol], "gzip", folder)
     assert not sink.errors, sink.errors[:5]
     assert all(delivered.values()), delivered
     assert sink.counts == delivered, f"received {sink.counts}, delivered {delivered}"
@@ -84,8 +88,9 @@ def read_received(text):
     return counts, names | bodies, services
 
 
-def collector(service, rotel, folder):
+def collector(service, rotel, protocol, folder):
     grpc, http = free_port(), free_port()
+    port = {"grpc": grpc, "http/protobuf": http}[protocol]
     debug = [word for signal in ("traces", "metrics", "logs") for word in ("--debug-log", signal)]
     command = [
         rotel, "start", *debug, "--debug-log-verbosity", "detailed", "--exporter", "blackhole",
@@ -102,8 +107,8 @@ def collector(service, rotel, folder):
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
         )
     try:
-        wait_for_port(http, process)
-        delivered = run_service(service, f"http://127.0.0.1:{http}", folder)
+        wait_for_port(port, process)
+        delivered = run_service(service, protocol, f"http://127.0.0.1:{port}", "none", folder)
         # It answers first and prints later.
         deadline = time.monotonic() + 10
         while read()[0] != delivered and time.monotonic() < deadline:
@@ -127,14 +132,15 @@ def collector(service, rotel, folder):
 def main():
     service, rotel = sys.argv[1:]
     failed = 0
-    checks = [strict_decoder, collector]
-    for check in checks:
+    checks = [(check, protocol) for check in (strict_decoder, collector) for protocol in PROTOCOLS]
+    for check, protocol in checks:
+        name = f"{check.__name__} over {protocol}"
         with tempfile.TemporaryDirectory() as folder:
             try:
-                print(f"ok {check.__name__}: {check(service, rotel, folder)}", flush=True)
+                print(f"ok {name}: {check(service, rotel, protocol, folder)}", flush=True)
             except Exception as error:
                 failed += 1
-                print(f"FAILED {check.__name__}: {type(error).__name__}: {error}", flush=True)
+                print(f"FAILED {name}: {type(error).__name__}: {error}", flush=True)
     print(f"{len(checks) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

@@ -1,4 +1,5 @@
-"""A strict OTLP/HTTP sink: decodes every request with google's protobuf and counts what is in it.
+"""A strict OTLP sink, over HTTP and gRPC: decodes every request with google's protobuf and counts
+what is in it.
 
 A field with a wrong wire type is no error to protobuf but an unknown field, so every message is
 walked, and one unknown field anywhere makes the request an error. Ids must have their length.
@@ -6,8 +7,10 @@ walked, and one unknown field anywhere makes the request an error. Ids must have
 
 import gzip
 import threading
+from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import grpc
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
@@ -52,6 +55,12 @@ def points(request):
     return [(m.name, p) for m in found for p in getattr(m, m.WhichOneof("data")).data_points]
 
 
+GRPC = "/opentelemetry.proto.collector."
+METHODS = {
+    GRPC + "logs.v1.LogsService/Export": "/v1/logs",
+    GRPC + "trace.v1.TraceService/Export": "/v1/traces",
+    GRPC + "metrics.v1.MetricsService/Export": "/v1/metrics",
+}
 SIGNALS = {
     "/v1/logs": ("logs", logs.ExportLogsServiceRequest, log_records, "resource_logs"),
     "/v1/traces": ("spans", traces.ExportTraceServiceRequest, spans, "resource_spans"),
@@ -59,8 +68,29 @@ SIGNALS = {
 }
 
 
+class Calls(grpc.GenericRpcHandler):
+    """The collector's three methods, over messages that stay bytes until they are counted."""
+
+    def __init__(self, sink):
+        self.sink = sink
+
+    def service(self, details):
+        path = METHODS.get(details.method)
+        return path and grpc.unary_unary_rpc_method_handler(
+            lambda body, context: self.take(path, body, context)
+        )
+
+    def take(self, path, body, context):
+        try:
+            self.sink.count(path, body)
+        except Exception as error:  # whatever it is, the check fails and says so
+            self.sink.errors.append(f"grpc {path}: {error}")
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return b""
+
+
 class Sink:
-    """Serves on a port of the loopback interface while it is entered."""
+    """Serves on two ports of the loopback interface while it is entered."""
 
     def __init__(self):
         self.counts = {"logs": 0, "spans": 0, "metrics": 0}
@@ -92,23 +122,35 @@ class Sink:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        options = [("grpc.max_receive_message_length", BODY_BYTES_MAX)]
+        self.grpc = grpc.server(futures.ThreadPoolExecutor(4), [Calls(self)], options=options)
+        port = self.grpc.add_insecure_port("127.0.0.1:0")
+        self.endpoints = {
+            "http/protobuf": f"http://127.0.0.1:{self.server.server_port}",
+            "grpc": f"http://127.0.0.1:{port}",
+        }
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.grpc.start()
         return self
 
     def __exit__(self, *_):
+        self.grpc.stop(None).wait()
         self.server.shutdown()
         self.server.server_close()
 
     def take(self, path, headers, body):
-        """Decodes one request and counts it."""
-        name, kind, items, owners = SIGNALS[path]
+        """Decodes the body of one request over HTTP and counts it."""
         if headers["content-type"] != "application/x-protobuf":
             raise ValueError(f"content-type {headers['content-type']}")
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
+        self.count(path, body)
+
+    def count(self, path, body):
+        """Decodes one message and counts it."""
+        name, kind, items, owners = SIGNALS[path]
         request = kind.FromString(body)
         check(request)
         found = items(request)

@@ -10,6 +10,7 @@
 //! Source: opentelemetry/proto/collector/*/v1; OTLP specification, "Partial Success", "Failures".
 
 use crate::encode::wire::{Field, Malformed, Reader};
+use std::time::Duration;
 
 /// How many characters of a peer's text are shown.
 const TEXT_MAX: usize = 1024;
@@ -24,7 +25,9 @@ pub(crate) enum Answer {
     /// It was refused for good.
     Refused,
     /// It may be sent again, at the earliest after the wait that the peer asked for.
-    Retry(Option<std::time::Duration>),
+    Retry(Option<Duration>),
+    /// None came in time. It may be sent again, over another connection.
+    Missing,
 }
 
 /// What the body of a success says: how many records were rejected, and a text.
@@ -60,8 +63,58 @@ pub(crate) fn error_text(body: &[u8]) -> String {
     }
 }
 
+/// The wait that the details of a status ask for, zero if they name none; `None` without a
+/// `RetryInfo` among them.
+#[cfg(feature = "otlp-grpc")]
+pub(crate) fn retry_delay(details: &[u8]) -> Option<Duration> {
+    let mut status = Reader::new(details);
+    while let Ok(Some(field)) = status.next() {
+        let (3, Field::Bytes(any)) = field else { continue };
+        let name = bytes_of(any, 1).unwrap_or_default();
+        if !name.ends_with(b"/google.rpc.RetryInfo") {
+            continue;
+        }
+        let info = bytes_of(any, 2).unwrap_or_default();
+        let delay = bytes_of(info, 1).unwrap_or_default();
+        let (seconds, nanos) = (varint_of(delay, 1), varint_of(delay, 2));
+        // What is negative is as good as none.
+        let seconds = u64::try_from(seconds).unwrap_or(0);
+        let nanos = u32::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+        return Some(Duration::new(seconds, nanos.unwrap_or(0)));
+    }
+    None
+}
+
+/// The bytes of a field of a message.
+#[cfg(feature = "otlp-grpc")]
+fn bytes_of(message: &[u8], number: u64) -> Option<&[u8]> {
+    let mut reader = Reader::new(message);
+    while let Ok(Some(field)) = reader.next() {
+        if let (found, Field::Bytes(bytes)) = field
+            && found == number
+        {
+            return Some(bytes);
+        }
+    }
+    None
+}
+
+/// A number of a message, 0 if it is not there.
+#[cfg(feature = "otlp-grpc")]
+fn varint_of(message: &[u8], number: u64) -> i64 {
+    let mut reader = Reader::new(message);
+    while let Ok(Some(field)) = reader.next() {
+        if let (found, Field::Varint(value)) = field
+            && found == number
+        {
+            return value as i64;
+        }
+    }
+    0
+}
+
 /// Text of a peer for people: at most [`TEXT_MAX`] characters, without control characters.
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(TEXT_MAX * 4)];
     let clean = |c: char| if c.is_control() || is_bidirectional(c) { '\u{fffd}' } else { c };
     String::from_utf8_lossy(bytes).chars().take(TEXT_MAX).map(clean).collect()

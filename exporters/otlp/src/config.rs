@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - A base endpoint gets `v1/logs`, `v1/traces` or `v1/metrics` appended; the endpoint of one
-//!   signal is used as it is; no port is ever made up (OTLP exporter specification, "Endpoint URLs
-//!   for OTLP/HTTP").
+//! - Over HTTP a base endpoint gets `v1/logs`, `v1/traces` or `v1/metrics` appended; the endpoint
+//!   of one signal is used as it is; no port is ever made up (OTLP exporter specification,
+//!   "Endpoint URLs for OTLP/HTTP").
+//! - Over gRPC an endpoint has no path, because the method is the path.
 //! - User information, queries and header values are in no error text and no `Debug` output.
 //! - What could break out of a header (CR, LF, other control characters) never becomes one.
 
@@ -13,10 +14,9 @@ use http::{Uri, header};
 use std::fmt;
 use std::time::Duration;
 use telemetry_core::Error;
+use telemetry_core::export::Signals;
 use telemetry_core::ledger::Signal;
 
-/// The endpoint when none is set.
-pub(crate) const ENDPOINT_DEFAULT: &str = "http://localhost:4318";
 /// How many headers, and how many bytes a header's name and value may have.
 const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 8 * 1024;
@@ -42,6 +42,16 @@ impl Lane {
         }
     }
 
+    /// The path of the gRPC method.
+    #[cfg(feature = "otlp-grpc")]
+    pub(crate) const fn method(self) -> &'static str {
+        match self {
+            Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            Self::Spans => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        }
+    }
+
     /// The signal's name in environment variables.
     pub(crate) const fn variable(self) -> &'static str {
         match self {
@@ -56,6 +66,71 @@ impl Lane {
             Self::Logs => Signal::Log,
             Self::Spans => Signal::Span,
             Self::Metrics => Signal::Metric,
+        }
+    }
+
+    pub(crate) const fn signals(self) -> Signals {
+        match self {
+            Self::Logs => Signals::LOGS,
+            Self::Spans => Signals::SPANS,
+            Self::Metrics => Signals::METRICS,
+        }
+    }
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// OTLP/HTTP with protobuf, usually on port 4318.
+    #[default]
+    HttpProtobuf,
+    /// OTLP/gRPC, usually on port 4317; it needs the feature `otlp-grpc`.
+    #[cfg(feature = "otlp-grpc")]
+    Grpc,
+}
+
+impl Protocol {
+    /// gRPC, if it is compiled in.
+    pub(crate) const GRPC: Option<Self> = {
+        #[cfg(feature = "otlp-grpc")]
+        let grpc = Some(Self::Grpc);
+        #[cfg(not(feature = "otlp-grpc"))]
+        let grpc = None;
+        grpc
+    };
+
+    /// Adds the headers that its requests have.
+    pub(crate) fn add_headers(self, compression: Compression, headers: &mut HeaderMap) {
+        let (content_type, encoding) = match self {
+            Self::HttpProtobuf => ("application/x-protobuf", header::CONTENT_ENCODING),
+            #[cfg(feature = "otlp-grpc")]
+            Self::Grpc => {
+                headers.insert(header::TE, HeaderValue::from_static("trailers"));
+                ("application/grpc", HeaderName::from_static("grpc-encoding"))
+            }
+        };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if compression == Compression::Gzip {
+            headers.insert(encoding, HeaderValue::from_static("gzip"));
+        }
+    }
+
+    /// The URL of a signal: from its own endpoint, else from the common one, else the default's.
+    pub(crate) fn uri(
+        self,
+        setting: &str,
+        own: Option<&str>,
+        common: Option<&str>,
+        lane: Lane,
+    ) -> Result<Uri, Error> {
+        match self {
+            Self::HttpProtobuf => match own {
+                Some(url) => exact(setting, url),
+                None => base(setting, common.unwrap_or("http://localhost:4318"), lane),
+            },
+            #[cfg(feature = "otlp-grpc")]
+            Self::Grpc => method(setting, own.or(common).unwrap_or("http://localhost:4317"), lane),
         }
     }
 }
@@ -105,12 +180,15 @@ fn parse(setting: &str, url: &str) -> Result<Uri, Error> {
     }
 }
 
-/// Is the text a URL that [`base`] or [`exact`] could take if TLS were compiled in?
-pub(crate) fn check(setting: &str, url: &str) -> Result<(), Error> {
+/// Is the text a URL that the protocol could take if TLS were compiled in?
+pub(crate) fn check(protocol: Protocol, setting: &str, url: &str) -> Result<(), Error> {
     let is_https = url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
-    let plain = if is_https { format!("http://{}", &url[8..]) } else { url.to_owned() };
+    if !is_https {
+        return protocol.uri(setting, None, Some(url), Lane::Logs).map(drop);
+    }
+    let plain = format!("http://{}", &url[8..]);
     // The text of the error shows what was given.
-    parse(setting, &plain).map(drop).map_err(|_| {
+    protocol.uri(setting, None, Some(&plain), Lane::Logs).map(drop).map_err(|_| {
         Error::setting(setting, redacted(url), "a URL such as `http://localhost:4318`")
     })
 }
@@ -127,8 +205,8 @@ fn rebuilt(uri: &Uri, path_and_query: &str) -> Option<Uri> {
         .ok()
 }
 
-/// The URL of a signal below a base endpoint.
-pub(crate) fn base(setting: &str, url: &str, lane: Lane) -> Result<Uri, Error> {
+/// The URL below a base endpoint.
+fn base(setting: &str, url: &str, lane: Lane) -> Result<Uri, Error> {
     let uri = parse(setting, url)?;
     let path = uri.path();
     let slash = if path.ends_with('/') { "" } else { "/" };
@@ -136,11 +214,22 @@ pub(crate) fn base(setting: &str, url: &str, lane: Lane) -> Result<Uri, Error> {
         .ok_or_else(|| Error::setting(setting, redacted(url), "a URL"))
 }
 
-/// The URL of a signal that has an endpoint of its own.
-pub(crate) fn exact(setting: &str, url: &str) -> Result<Uri, Error> {
+/// The URL as it is.
+fn exact(setting: &str, url: &str) -> Result<Uri, Error> {
     let uri = parse(setting, url)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     rebuilt(&uri, path).ok_or_else(|| Error::setting(setting, redacted(url), "a URL"))
+}
+
+/// The URL of a gRPC method.
+#[cfg(feature = "otlp-grpc")]
+fn method(setting: &str, url: &str, lane: Lane) -> Result<Uri, Error> {
+    let uri = parse(setting, url)?;
+    if !matches!(uri.path_and_query().map_or("", |path| path.as_str()), "" | "/") {
+        let right = "without a path, such as `http://localhost:4317`: gRPC has its own";
+        return Err(Error::setting(setting, redacted(url), right));
+    }
+    rebuilt(&uri, lane.method()).ok_or_else(|| Error::setting(setting, redacted(url), "a URL"))
 }
 
 /// Headers of the user, whose values are secrets.
@@ -168,6 +257,7 @@ fn is_reserved(name: &HeaderName) -> bool {
         header::TRAILER,
     ]
     .contains(name)
+        || name.as_str().starts_with("grpc-")
 }
 
 impl Headers {
@@ -219,6 +309,7 @@ pub(crate) fn header_of(
 /// Everything about requests of one signal.
 #[derive(Clone)]
 pub(crate) struct LaneConfig {
+    pub(crate) protocol: Protocol,
     pub(crate) uri: Uri,
     /// The URL as diagnostics show it.
     pub(crate) shown: String,

@@ -6,20 +6,37 @@
 //!   (OpenTelemetry, "Environment Variable Specification").
 //! - Nothing is read but through the caller's function, so tests change no environment.
 //! - A warning about a header shows its name only.
+//! - What was meant for one peer goes to no other: an endpoint that cannot be used refuses its
+//!   signals, and so does one for a protocol that is not compiled in.
 
-use crate::config::{self, Compression, Lane};
+use crate::config::{self, Compression, Lane, Protocol};
 use crate::exporter::OtlpBuilder;
 use std::time::Duration;
 use telemetry_core::Error;
 
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Sets what the environment says, and returns what could not be used.
-pub(crate) fn read(builder: &mut OtlpBuilder, variable: Lookup<'_>) -> Vec<Error> {
+/// Sets what the environment says, and returns what could not be used. `grpc` is the protocol of
+/// that name, if it is compiled in.
+pub(crate) fn read(
+    builder: &mut OtlpBuilder,
+    variable: Lookup<'_>,
+    grpc: Option<Protocol>,
+) -> Vec<Error> {
     let mut warnings = Vec::new();
-    read_scope(builder, None, variable, &mut warnings);
+    let mut scope = |builder: &mut OtlpBuilder, lane| {
+        let is_spoken = read_protocol(builder, lane, variable, grpc, &mut warnings);
+        let endpoint = read_endpoint(builder, lane, variable, &mut warnings);
+        read_rest(builder, lane, variable, &mut warnings);
+        Scope { is_spoken, endpoint }
+    };
+    let common = scope(builder, None);
     for lane in Lane::ALL {
-        read_scope(builder, Some(lane), variable, &mut warnings);
+        let own = scope(builder, Some(lane));
+        let is_spoken = own.is_spoken.or(common.is_spoken).unwrap_or(true);
+        if own.endpoint.or(common.endpoint).is_some_and(|is_usable| !is_usable || !is_spoken) {
+            builder.refuse(lane.signals());
+        }
     }
     unsupported(variable, &mut warnings);
     warnings
@@ -40,19 +57,91 @@ fn get(variable: Lookup<'_>, lane: Option<Lane>, option: &str) -> Option<(String
     (!value.is_empty()).then(|| (name, value.to_owned()))
 }
 
-fn read_scope(
+/// Can what is set in a scope be used? `None` = it is not set.
+struct Scope {
+    is_spoken: Option<bool>,
+    endpoint: Option<bool>,
+}
+
+/// Is the protocol one that is compiled in? `None` = none is set, or none that is known.
+fn read_protocol(
+    builder: &mut OtlpBuilder,
+    lane: Option<Lane>,
+    variable: Lookup<'_>,
+    grpc: Option<Protocol>,
+    warnings: &mut Vec<Error>,
+) -> Option<bool> {
+    let (name, value) = get(variable, lane, "PROTOCOL")?;
+    let mut warn = |right| warnings.push(Error::setting(&name, &value, right));
+    match (value.to_ascii_lowercase().as_str(), grpc) {
+        ("http/protobuf", _) => builder.set_protocol(lane, Protocol::HttpProtobuf),
+        ("grpc", Some(grpc)) => builder.set_protocol(lane, grpc),
+        ("grpc", None) => {
+            warn("`http/protobuf`: gRPC needs the cargo feature `otlp-grpc`, which is off");
+            return Some(false);
+        }
+        _ => {
+            warn("`grpc` or `http/protobuf`, so it is ignored");
+            return None;
+        }
+    }
+    Some(true)
+}
+
+/// Can the endpoint be used? `None` = none is set.
+fn read_endpoint(
+    builder: &mut OtlpBuilder,
+    lane: Option<Lane>,
+    variable: Lookup<'_>,
+    warnings: &mut Vec<Error>,
+) -> Option<bool> {
+    let (name, value) = get(variable, lane, "ENDPOINT")?;
+    let mut plain = || is_insecure(lane, variable, warnings);
+    match endpoint_of(builder.protocol_of(lane), &name, value, &mut plain) {
+        Ok(url) => builder.set_endpoint(lane, url),
+        Err(warning) => {
+            warnings.push(warning);
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+/// What stands for the scheme of a gRPC endpoint that has none.
+fn is_insecure(lane: Option<Lane>, variable: Lookup<'_>, warnings: &mut Vec<Error>) -> bool {
+    let own = lane.and_then(|lane| get(variable, Some(lane), "INSECURE"));
+    let Some((name, value)) = own.or_else(|| get(variable, None, "INSECURE")) else { return false };
+    let is_true = value.eq_ignore_ascii_case("true");
+    if !is_true && !value.eq_ignore_ascii_case("false") {
+        warnings.push(Error::setting(&name, &value, "`true` or `false`, which is used instead"));
+    }
+    is_true
+}
+
+/// The endpoint as a URL.
+fn endpoint_of(
+    protocol: Protocol,
+    name: &str,
+    value: String,
+    is_insecure: &mut dyn FnMut() -> bool,
+) -> Result<String, Error> {
+    let lacks_scheme = protocol != Protocol::HttpProtobuf && !value.contains("://");
+    let url = if lacks_scheme && is_insecure() { format!("http://{value}") } else { value };
+    if lacks_scheme && !url.contains("://") {
+        let right = "a URL such as `http://localhost:4317`, or stand beside \
+            `OTEL_EXPORTER_OTLP_INSECURE=true`: TLS is not compiled in";
+        return Err(Error::setting(name, config::redacted(&url), right));
+    }
+    // `https` passes here and fails in `build`: falling back to plain text would leak.
+    config::check(protocol, name, &url).map(|()| url)
+}
+
+fn read_rest(
     builder: &mut OtlpBuilder,
     lane: Option<Lane>,
     variable: Lookup<'_>,
     warnings: &mut Vec<Error>,
 ) {
-    if let Some((name, value)) = get(variable, lane, "ENDPOINT") {
-        match config::check(&name, &value) {
-            // `https` passes here and fails in `build`: falling back to plain text would leak.
-            Ok(()) => builder.set_endpoint(lane, value),
-            Err(warning) => warnings.push(warning),
-        }
-    }
     if let Some((name, value)) = get(variable, lane, "HEADERS") {
         headers(&name, &value, warnings, |key, value| builder.set_header(lane, key, value));
     }
@@ -69,12 +158,6 @@ fn read_scope(
             "none" => builder.set_compression(lane, Compression::None),
             _ => warnings.push(Error::setting(&name, &value, "`gzip` or `none`")),
         }
-    }
-    if let Some((name, value)) = get(variable, lane, "PROTOCOL")
-        && !value.eq_ignore_ascii_case("http/protobuf")
-    {
-        let right = "`http/protobuf`, which is used instead";
-        warnings.push(Error::setting(&name, &value, right));
     }
     for option in ["CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"] {
         if let Some((name, _)) = get(variable, lane, option) {

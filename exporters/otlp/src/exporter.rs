@@ -7,7 +7,7 @@
 //! - Every [`Ack`] is finished once: by the peer's answer, by the end of the retries, or at the
 //!   deadline of the shutdown.
 
-use crate::config::{self, Compression, Config, Headers, Lane, LaneConfig};
+use crate::config::{self, Compression, Config, Headers, Lane, LaneConfig, Protocol};
 use crate::worker::{self, Handle};
 use http::header::{self, HeaderMap, HeaderValue};
 use std::fmt;
@@ -96,6 +96,7 @@ impl Exporter for OtlpExporter {
 /// What one signal has of its own, or what holds for all.
 #[derive(Clone, Default)]
 struct Options {
+    protocol: Option<Protocol>,
     endpoint: Option<String>,
     headers: Headers,
     /// `Some(None)` = no limit.
@@ -106,6 +107,7 @@ struct Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
+            .field("protocol", &self.protocol)
             .field("endpoint", &self.endpoint.as_deref().map(config::redacted))
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -134,6 +136,7 @@ pub struct OtlpBuilder {
     common: Options,
     lanes: [Options; 3],
     signals: Signals,
+    refused: Signals,
     delay: Duration,
     retry_timeout: Duration,
     backoff_initial: Duration,
@@ -148,6 +151,7 @@ impl Default for OtlpBuilder {
             common: Options::default(),
             lanes: Default::default(),
             signals: Signals::ALL,
+            refused: Signals::NONE,
             delay: Duration::from_secs(1),
             retry_timeout: Duration::from_secs(30),
             backoff_initial: Duration::from_secs(1),
@@ -163,9 +167,10 @@ impl OtlpBuilder {
     /// for each that could not be used. What is set on the builder afterwards comes first, except
     /// that a signal's own endpoint stands above the common one, whoever set it.
     ///
-    /// Read are `ENDPOINT`, `HEADERS`, `TIMEOUT`, `COMPRESSION` and `PROTOCOL`, each also with the
-    /// signal's name in front: `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`. The only protocol is
-    /// `http/protobuf`; with another one there is a warning, and `http/protobuf` is spoken.
+    /// Read are `PROTOCOL`, `ENDPOINT`, `INSECURE`, `HEADERS`, `TIMEOUT` and `COMPRESSION`, each
+    /// also with the signal's name in front: `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`. Protocols are
+    /// `http/protobuf` and, with the feature `otlp-grpc`, `grpc`; with another one there is a
+    /// warning, and `http/protobuf` is spoken.
     pub fn from_env() -> (Self, Vec<Error>) {
         Self::from_variables(|name| std::env::var(name).ok())
     }
@@ -184,8 +189,15 @@ impl OtlpBuilder {
     /// ```
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> (Self, Vec<Error>) {
         let mut builder = Self::default();
-        let warnings = crate::env::read(&mut builder, &variable);
+        let warnings = crate::env::read(&mut builder, &variable, Protocol::GRPC);
         (builder, warnings)
+    }
+
+    /// The signals whose endpoint the environment names, but not so that it could be used: as no
+    /// URL, or for a protocol that is not compiled in. They would go to the default endpoint, or
+    /// in another protocol; who wants neither leaves them out with [`signals`](Self::signals).
+    pub fn refused(&self) -> Signals {
+        self.refused
     }
 
     fn options(&mut self, lane: Option<Lane>) -> &mut Options {
@@ -193,6 +205,19 @@ impl OtlpBuilder {
             None => &mut self.common,
             Some(lane) => &mut self.lanes[lane as usize],
         }
+    }
+
+    pub(crate) fn refuse(&mut self, signals: Signals) {
+        self.refused = self.refused | signals;
+    }
+
+    pub(crate) fn set_protocol(&mut self, lane: Option<Lane>, protocol: Protocol) {
+        self.options(lane).protocol = Some(protocol);
+    }
+
+    pub(crate) fn protocol_of(&self, lane: Option<Lane>) -> Protocol {
+        let own = lane.and_then(|lane| self.lanes[lane as usize].protocol);
+        own.or(self.common.protocol).unwrap_or_default()
     }
 
     pub(crate) fn set_endpoint(&mut self, lane: Option<Lane>, url: String) {
@@ -211,9 +236,17 @@ impl OtlpBuilder {
         self.options(lane).compression = Some(compression);
     }
 
+    /// Sets how the collector is spoken to: over HTTP by default.
+    #[must_use]
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.set_protocol(None, protocol);
+        self
+    }
+
     /// Sets the collector's base URL, `http://localhost:4318` by default: `v1/logs`, `v1/traces`
-    /// and `v1/metrics` are appended to it. User information in it is not sent: use
-    /// [`header`](Self::header). No log, error or `Debug` output shows it, nor a query.
+    /// and `v1/metrics` are appended to it. Over gRPC it is `http://localhost:4317` by default, and
+    /// has no path. User information in it is not sent: use [`header`](Self::header). No log, error
+    /// or `Debug` output shows it, nor a query.
     #[must_use]
     pub fn endpoint(mut self, url: impl Into<Secret<String>>) -> Self {
         self.set_endpoint(None, url.into().into_inner());
@@ -312,7 +345,8 @@ impl OtlpBuilder {
     /// # Errors
     ///
     /// An endpoint that is no `http://` URL (TLS is not compiled in, and there is no falling back
-    /// to plain text), a header that cannot be one, or a limit out of its range.
+    /// to plain text), one with a path for gRPC, a header that cannot be one, or a limit out of its
+    /// range.
     pub fn build(self) -> Result<OtlpExporter, Error> {
         let ranges = [
             ("otlp.request_bytes", self.request_bytes, 64 * 1024, 3584 * 1024),
@@ -360,24 +394,18 @@ impl OtlpBuilder {
 
     fn lane(&self, lane: Lane) -> Result<LaneConfig, Error> {
         let own = &self.lanes[lane as usize];
-        let uri = match (&own.endpoint, &self.common.endpoint) {
-            (Some(url), _) => config::exact("otlp.endpoint", url)?,
-            (None, Some(url)) => config::base("otlp.endpoint", url, lane)?,
-            (None, None) => config::base("otlp.endpoint", config::ENDPOINT_DEFAULT, lane)?,
-        };
+        let protocol = self.protocol_of(Some(lane));
+        let (endpoint, common) = (own.endpoint.as_deref(), self.common.endpoint.as_deref());
+        let uri = protocol.uri("otlp.endpoint", endpoint, common, lane)?;
         let compression = own.compression.or(self.common.compression).unwrap_or_default();
         let timeout = own.timeout.or(self.common.timeout).unwrap_or(Some(Duration::from_secs(10)));
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         self.common.headers.add_to("otlp.header", &mut headers)?;
         own.headers.add_to("otlp.header", &mut headers)?;
-        let content_type = HeaderValue::from_static("application/x-protobuf");
-        headers.insert(header::CONTENT_TYPE, content_type);
-        if compression == Compression::Gzip {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
+        protocol.add_headers(compression, &mut headers);
         let shown = config::redacted(&uri.to_string());
-        Ok(LaneConfig { uri, shown, headers, compression, timeout })
+        Ok(LaneConfig { protocol, uri, shown, headers, compression, timeout })
     }
 
     /// The URLs that logs, spans and metrics would go to.

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! - Exactly 429, 502, 503 and 504 are tried again, beside connections that failed and answers
-//!   that did not come (OTLP specification, "Retryable Response Codes").
+//!   that did not come (OTLP specification, "Retryable Response Codes"); over gRPC, the statuses
+//!   of its table.
 //! - Every wait has a random part, so that clients that failed together do not come back together.
 //! - A wait that the server asks for is at most [`RETRY_AFTER_MAX`]; one in the past, zero or
 //!   unreadable is as good as none.
@@ -16,6 +17,24 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 /// May a request with this answer be sent again?
 pub(crate) fn is_retryable(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
+}
+
+/// May a call that ended with this gRPC status be made again (OTLP specification, "Failures")?
+/// `RESOURCE_EXHAUSTED` may only if the server says that it will recover.
+#[cfg(feature = "otlp-grpc")]
+pub(crate) fn is_retryable_status(code: u32, has_retry_info: bool) -> bool {
+    const CANCELLED: u32 = 1;
+    const DEADLINE_EXCEEDED: u32 = 4;
+    const RESOURCE_EXHAUSTED: u32 = 8;
+    const ABORTED: u32 = 10;
+    const OUT_OF_RANGE: u32 = 11;
+    const UNAVAILABLE: u32 = 14;
+    const DATA_LOSS: u32 = 15;
+    match code {
+        CANCELLED | DEADLINE_EXCEEDED | ABORTED | OUT_OF_RANGE | UNAVAILABLE | DATA_LOSS => true,
+        RESOURCE_EXHAUSTED => has_retry_info,
+        _ => false,
+    }
 }
 
 /// A source of random numbers that needs no dependency.
@@ -111,6 +130,15 @@ mod tests {
     fn only_four_codes_are_retried() {
         let retried: Vec<u16> = (100..600).filter(|status| is_retryable(*status)).collect();
         assert_eq!(retried, [429, 502, 503, 504]);
+    }
+
+    #[cfg(feature = "otlp-grpc")]
+    #[test]
+    fn statuses_are_retried_by_the_table() {
+        let retried = |info| (0..=20).filter(|code| is_retryable_status(*code, info)).collect();
+        let (without, with): (Vec<u32>, Vec<u32>) = (retried(false), retried(true));
+        assert_eq!(without, [1, 4, 10, 11, 14, 15]);
+        assert_eq!(with, [1, 4, 8, 10, 11, 14, 15]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::encode::{envelope, metrics};
 use crate::gather::Gather;
 use crate::retry::{self, Random};
 use crate::tally::{Parts, Tally};
-use crate::transport::{self, Client};
+use crate::transport::Transport;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
@@ -176,7 +176,7 @@ enum Event {
 struct Worker {
     config: Arc<Config>,
     resource: Vec<u8>,
-    client: Client,
+    transport: Transport,
     inbox: mpsc::UnboundedReceiver<Message>,
     backlog: VecDeque<Work>,
     /// Bytes of the requests that wait.
@@ -202,9 +202,8 @@ impl Worker {
         resource: Vec<u8>,
         inbox: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
-        let connect_timeout = config.lanes.iter().filter_map(|lane| lane.timeout).max();
         Self {
-            client: transport::client(connect_timeout),
+            transport: Transport::new(Arc::clone(&config)),
             config,
             resource,
             inbox,
@@ -414,8 +413,7 @@ impl Worker {
             });
             return parts.finish(u64::MAX, Cause::Rejected);
         }
-        let compression = self.config.lanes[lane as usize].compression;
-        let body = transport::compressed(body.clone(), compression);
+        let body = self.transport.body(lane, body.clone());
         self.waiting_bytes += body.len();
         let number = self.next_number;
         self.next_number += 1;
@@ -444,12 +442,8 @@ impl Worker {
                 let left = left.max(retry::last_attempt(self.config.retry_timeout));
                 let timeout = self.config.lanes[lane as usize].timeout;
                 let timeout = timeout.map(|timeout| timeout.min(left));
-                let (client, config) = (self.client.clone(), Arc::clone(&self.config));
-                let body = request.body.clone();
-                let task = self.attempts.spawn(async move {
-                    let lane = &config.lanes[lane as usize];
-                    transport::attempt(client, lane, body, timeout).await
-                });
+                let attempt = self.transport.attempt(lane, request.body.clone(), timeout);
+                let task = self.attempts.spawn(attempt);
                 self.active.insert(task.id(), (lane, request));
             }
         }
@@ -457,6 +451,9 @@ impl Worker {
 
     fn answered(&mut self, task: Id, answer: Answer) {
         let Some((lane, request)) = self.active.remove(&task) else { return };
+        if answer == Answer::Missing {
+            self.transport.reconnect(lane);
+        }
         let queue = &mut self.queues[lane as usize];
         queue.active -= 1;
         let (lost, wait) = match answer {
@@ -464,6 +461,7 @@ impl Worker {
             Answer::Partial(rejected) => (rejected, None),
             Answer::Refused => (u64::MAX, None),
             Answer::Retry(wait) => (0, Some(wait)),
+            Answer::Missing => (0, Some(None)),
         };
         if let Some(wait) = wait {
             self.failed(lane, request, wait);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use telemetry_core::ledger::{Cause, Report, Signal, Units};
 use telemetry_core::metric::Registry;
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};
-use telemetry_otlp::OtlpExporter;
 use telemetry_otlp::receiver::{Answer, Receiver, Value};
+use telemetry_otlp::{OtlpBuilder, OtlpExporter, Protocol};
 
 const LONG: Duration = Duration::from_secs(60);
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -21,17 +21,20 @@ const EVENTS: i64 = 2500;
 /// One pipeline at a time.
 static ATTACHED: Mutex<()> = Mutex::new(());
 
-fn pipeline(endpoint: &str, registry: &Registry) -> Pipeline {
-    telemetry_core::diagnostics::set_level(None);
-    let exporter = OtlpExporter::builder()
+fn builder(protocol: Protocol, endpoint: &str) -> OtlpBuilder {
+    OtlpExporter::builder()
+        .protocol(protocol)
         .endpoint(endpoint)
         .delay(MS(20))
         .timeout(LONG)
         .retry_timeout(LONG)
         .backoff(MS(10), MS(50))
         .request_bytes(128 * 1024)
-        .build()
-        .unwrap();
+}
+
+fn pipeline(builder: OtlpBuilder, registry: &Registry) -> Pipeline {
+    telemetry_core::diagnostics::set_level(None);
+    let exporter = builder.build().unwrap();
     let sink = SinkBuilder::new(exporter).queue_bytes(64 << 20).metric_interval(MS(50));
     Pipeline::builder().sink(sink).registry(registry.clone()).attach().unwrap()
 }
@@ -69,13 +72,12 @@ fn assert_all_arrived(receiver: &Receiver, report: &Report) {
     assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len());
 }
 
-#[test]
-fn everything_emitted_arrives_once() {
+fn everything_emitted_arrives_once(protocol: Protocol) {
     let _guard = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner);
     let receiver = Receiver::start().unwrap();
     let registry = Registry::new();
     registry.counter("jobs", ()).add(3);
-    let pipeline = pipeline(&receiver.endpoint(), &registry);
+    let pipeline = pipeline(builder(protocol, &receiver.endpoint()), &registry);
     emit();
     assert!(receiver.wait_for(LONG, |counts| counts.get(Signal::Metric) > 0));
     let report = pipeline.shutdown(LONG);
@@ -97,12 +99,14 @@ fn everything_emitted_arrives_once() {
     }
 }
 
-#[test]
-fn outage_is_survived_and_the_ledger_agrees_with_the_peer() {
+fn outage_is_survived_and_the_ledger_agrees_with_the_peer(protocol: Protocol) {
     let _guard = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner);
     let receiver = Receiver::start().unwrap();
     receiver.script((0..12).map(|n| [Answer::status(503), Answer::Disconnect][n % 2].clone()));
-    let pipeline = pipeline(&receiver.endpoint(), &Registry::new());
+    // Over gRPC all requests share a connection: when it ends, the answers of others are lost, too,
+    // and what the peer has taken is sent again.
+    let builder = builder(protocol, &receiver.endpoint()).concurrency(1);
+    let pipeline = pipeline(builder, &Registry::new());
     emit();
     let begin = telemetry_core::clock::now();
     pipeline.flush(LONG).unwrap();
@@ -111,12 +115,11 @@ fn outage_is_survived_and_the_ledger_agrees_with_the_peer() {
     assert!(receiver.requests().len() > 12);
 }
 
-#[test]
-fn peer_that_is_gone_costs_no_time_beyond_the_deadline_and_all_is_counted() {
+fn peer_that_is_gone_costs_no_time_beyond_the_deadline(protocol: Protocol) {
     let _guard = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner);
     let receiver = Receiver::start().unwrap();
     receiver.otherwise(Answer::Hang);
-    let pipeline = pipeline(&receiver.endpoint(), &Registry::new());
+    let pipeline = pipeline(builder(protocol, &receiver.endpoint()), &Registry::new());
     emit();
     let begin = telemetry_core::clock::now();
     let report = pipeline.shutdown(MS(700));
@@ -128,4 +131,34 @@ fn peer_that_is_gone_costs_no_time_beyond_the_deadline_and_all_is_counted() {
     assert_eq!((logs.delivered, logs.pending), (0, 0), "{report}");
     // Diagnostics are records too.
     assert!(logs.dropped_for(Cause::ShutdownTimeout) >= (THREADS * EVENTS) as u64, "{report}");
+}
+
+#[test]
+fn everything_emitted_arrives_once_over_http() {
+    everything_emitted_arrives_once(Protocol::HttpProtobuf);
+}
+
+#[test]
+fn everything_emitted_arrives_once_over_grpc() {
+    everything_emitted_arrives_once(Protocol::Grpc);
+}
+
+#[test]
+fn outage_is_survived_and_the_ledger_agrees_with_the_peer_over_http() {
+    outage_is_survived_and_the_ledger_agrees_with_the_peer(Protocol::HttpProtobuf);
+}
+
+#[test]
+fn outage_is_survived_and_the_ledger_agrees_with_the_peer_over_grpc() {
+    outage_is_survived_and_the_ledger_agrees_with_the_peer(Protocol::Grpc);
+}
+
+#[test]
+fn peer_that_is_gone_costs_no_time_beyond_the_deadline_over_http() {
+    peer_that_is_gone_costs_no_time_beyond_the_deadline(Protocol::HttpProtobuf);
+}
+
+#[test]
+fn peer_that_is_gone_costs_no_time_beyond_the_deadline_over_grpc() {
+    peer_that_is_gone_costs_no_time_beyond_the_deadline(Protocol::Grpc);
 }

@@ -2,6 +2,7 @@
 //! environment variable specification).
 
 use crate::OtlpBuilder;
+use telemetry_core::export::Signals;
 
 fn read(variables: &[(&str, &str)]) -> (OtlpBuilder, Vec<String>) {
     let (builder, warnings) = OtlpBuilder::from_variables(|name| {
@@ -13,6 +14,7 @@ fn read(variables: &[(&str, &str)]) -> (OtlpBuilder, Vec<String>) {
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const TRACES_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
 #[test]
@@ -141,8 +143,7 @@ fn values_that_cannot_be_read_warn_and_count_as_unset() {
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "99999999999"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "gRPC/web"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
     ] {
@@ -150,6 +151,112 @@ fn values_that_cannot_be_read_warn_and_count_as_unset() {
         assert_eq!(warnings.len(), 1, "{name}={value}");
         assert!(warnings[0].contains(name), "{}", warnings[0]);
         assert_eq!(format!("{builder:?}"), format!("{:?}", OtlpBuilder::default()));
+    }
+}
+
+#[test]
+fn protocol_that_is_unknown_warns_and_is_http() {
+    let (builder, warnings) =
+        read(&[("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"), (ENDPOINT, "http://c:4318")]);
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.contains("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` is `http/json`"), "{warning}");
+    assert!(warning.contains("`grpc` or `http/protobuf`"), "{warning}");
+    assert_eq!(builder.urls().unwrap()[1], "http://c:4318/v1/traces");
+    assert_eq!(builder.refused(), Signals::NONE);
+}
+
+#[test]
+fn endpoint_that_cannot_be_used_refuses_its_signals() {
+    let two = Signals::LOGS | Signals::METRICS;
+    for (variables, refused) in [
+        (&[(ENDPOINT, "http://c"), (TRACES, "http://c")][..], Signals::NONE),
+        (&[(ENDPOINT, "c:1"), (TRACES, "http://c")], two),
+        (&[(ENDPOINT, "http://c"), (TRACES, "c:1")], Signals::SPANS),
+        (&[(ENDPOINT, "c:1")], Signals::ALL),
+        (&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], Signals::NONE),
+    ] {
+        assert_eq!(read(variables).0.refused(), refused, "{variables:?}");
+    }
+}
+
+#[test]
+fn grpc_that_is_not_compiled_in_refuses_what_was_meant_for_it() {
+    let mut builder = OtlpBuilder::default();
+    let variables = |name: &str| match name {
+        ENDPOINT => Some("http://c:4317".to_owned()),
+        TRACES_PROTOCOL => Some("grpc".to_owned()),
+        _ => None,
+    };
+    let warnings = super::read(&mut builder, &variables, None);
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    let warning = warning.to_string();
+    assert!(warning.contains(TRACES_PROTOCOL) && warning.contains("`otlp-grpc`"), "{warning}");
+    assert_eq!(builder.refused(), Signals::SPANS);
+}
+
+#[cfg(feature = "otlp-grpc")]
+mod grpc {
+    use super::*;
+    use crate::config::Lane;
+
+    const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
+
+    #[test]
+    fn endpoints_have_no_path_and_may_lack_the_scheme_if_they_are_insecure() {
+        for (endpoint, insecure, origin) in [
+            ("", "", "http://localhost:4317"),
+            ("http://c", "", "http://c"),
+            ("http://c:4317/", "", "http://c:4317"),
+            ("http://user:password@c:1", "", "http://c:1"),
+            // The scheme stands above the other variable.
+            ("http://c:1", "false", "http://c:1"),
+            ("c:4317", "true", "http://c:4317"),
+            ("localhost", "TRUE", "http://localhost"),
+            ("[::1]:4317", "true", "http://[::1]:4317"),
+        ] {
+            let variables = [(PROTOCOL, "grpc"), (ENDPOINT, endpoint), (INSECURE, insecure)];
+            let (builder, warnings) = read(&variables);
+            assert!(warnings.is_empty(), "{endpoint}: {warnings:?}");
+            let expected = Lane::ALL.map(|lane| format!("{origin}{}", lane.method()));
+            assert_eq!(builder.urls().unwrap(), expected, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn endpoint_that_cannot_be_used_warns_and_refuses() {
+        for (endpoint, insecure, warned) in [
+            ("c:4317", "", "OTEL_EXPORTER_OTLP_INSECURE=true"),
+            ("c:4317", "false", "OTEL_EXPORTER_OTLP_INSECURE=true"),
+            ("http://c:4317/v1/logs", "", "without a path"),
+            ("http://c:99999", "", "a URL"),
+            ("unix:///run/otel.sock", "true", "a URL"),
+        ] {
+            let variables = [(PROTOCOL, "grpc"), (ENDPOINT, endpoint), (INSECURE, insecure)];
+            let (builder, warnings) = read(&variables);
+            let [warning] = warnings.as_slice() else { panic!("{endpoint}: {warnings:?}") };
+            assert!(warning.contains(ENDPOINT) && warning.contains(warned), "{warning}");
+            assert_eq!(builder.refused(), Signals::ALL);
+        }
+        let (_, warnings) = read(&[(PROTOCOL, "grpc"), (ENDPOINT, "c"), (INSECURE, "1")]);
+        assert!(warnings[0].contains(INSECURE), "{warnings:?}");
+    }
+
+    #[test]
+    fn https_is_an_error_of_the_builder_although_it_is_insecure() {
+        let variables = [(PROTOCOL, "grpc"), (ENDPOINT, "https://c:4317"), (INSECURE, "true")];
+        let (builder, warnings) = read(&variables);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert!(builder.build().unwrap_err().to_string().contains("TLS is not compiled in"));
+    }
+
+    #[test]
+    fn signals_have_protocols_of_their_own() {
+        let (builder, warnings) = read(&[(PROTOCOL, "GRPC"), (TRACES_PROTOCOL, "http/protobuf")]);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let [logs, spans, _] = builder.urls().unwrap();
+        assert_eq!(logs, format!("http://localhost:4317{}", Lane::Logs.method()));
+        assert_eq!(spans, "http://localhost:4318/v1/traces");
     }
 }
 

@@ -1,5 +1,6 @@
-//! An OTLP/HTTP collector within the process, for tests and examples: it counts and keeps what it
-//! gets, and fails when it is told to.
+//! An OTLP collector within the process, for tests and examples: it counts and keeps what it gets,
+//! and fails when it is told to. It takes HTTP and, with the feature `otlp-grpc`, gRPC, both on one
+//! port.
 //!
 //! ```
 //! use telemetry_otlp::receiver::{Answer, Receiver};
@@ -18,6 +19,8 @@
 //! - Its thread is one of ours: its own records go to diagnostics only.
 
 mod decode;
+#[cfg(feature = "otlp-grpc")]
+mod grpc;
 mod serve;
 
 pub use decode::{
@@ -61,6 +64,16 @@ pub enum Answer {
         headers: Vec<(String, String)>,
         /// The body.
         body: Vec<u8>,
+    },
+    /// Answers a call over gRPC with a status; a request over HTTP is answered 500.
+    #[cfg(feature = "otlp-grpc")]
+    GrpcStatus {
+        /// The status code; 0 counts as taken.
+        code: u32,
+        /// Why.
+        message: String,
+        /// The wait of a `RetryInfo` in the details.
+        retry_delay: Option<Duration>,
     },
     /// Reads it and never answers.
     Hang,

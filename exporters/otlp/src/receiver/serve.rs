@@ -7,20 +7,24 @@
 
 use super::{Answer, Request, Shared, State, decode, keep};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
+#[cfg(feature = "otlp-grpc")]
+use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prost::Message;
 use std::io::Read;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use telemetry_core::clock;
 use telemetry_core::ledger::{Signal, Units};
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 const CONNECTIONS_MAX: usize = 256;
@@ -56,23 +60,46 @@ pub(super) async fn run(
     // Dropping the set closes the connections.
 }
 
-async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
+    let broken = Arc::new(Notify::new());
     let service = service_fn(|request| {
-        let shared = Arc::clone(&shared);
-        async move { respond(request, &shared).await }
+        let (shared, broken) = (Arc::clone(&shared), Arc::clone(&broken));
+        async move { respond(request, &shared, &broken).await }
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+    let mut broken = pin!(broken.notified());
+    let mut served = pin!(serve(stream, service));
+    std::future::poll_fn(|context| {
+        // A connection that is broken off is dropped, with all that goes on in it.
+        if broken.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        served.as_mut().poll(context)
+    })
+    .await;
+}
+
+/// Serves a connection in the protocol that it begins with.
+async fn serve<S>(stream: TcpStream, service: S)
+where
+    S: HttpService<Incoming, ResBody = Content, Error = Broken, Future: Send + 'static> + Send,
+{
     // A client that breaks off is the client's affair.
-    let _ = served.await;
+    #[cfg(feature = "otlp-grpc")]
+    if super::grpc::is_wanted(&stream, HEADER_TIMEOUT).await {
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        return;
+    }
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(
     request: http::Request<Incoming>,
     shared: &Shared,
+    broken: &Notify,
 ) -> Result<Response<Content>, Broken> {
     let (head, mut incoming) = request.into_parts();
     let mut body = BytesMut::new();
@@ -85,21 +112,40 @@ async fn respond(
             return Ok(response(StatusCode::PAYLOAD_TOO_LARGE, Content::empty()));
         }
     }
-    let path = head.uri.path().to_owned();
-    let answer = note(shared, path.clone(), &head.headers, body.len());
+    let answer = note(shared, head.uri.path().to_owned(), &head.headers, body.len());
+    let response = answered(&head, &body, answer, shared).await;
+    if response.is_err() {
+        broken.notify_one();
+    }
+    #[cfg(feature = "otlp-grpc")]
+    if super::grpc::is_call(&head.headers) {
+        return response.map(super::grpc::response);
+    }
+    response
+}
+
+/// The answer of one request, as HTTP has it.
+async fn answered(
+    head: &Parts,
+    body: &[u8],
+    answer: Answer,
+    shared: &Shared,
+) -> Result<Response<Content>, Broken> {
     if let Answer::Slow(delay) = answer {
         tokio::time::sleep(delay).await;
     }
-    let taken = match &answer {
+    let rejected = match &answer {
         Answer::Accept | Answer::Slow(_) => 0,
         Answer::PartialSuccess { rejected, .. } => u64::try_from(*rejected).unwrap_or(0),
         Answer::Status { code, .. } if (200..300).contains(code) => 0,
+        #[cfg(feature = "otlp-grpc")]
+        Answer::GrpcStatus { code: 0, .. } => 0,
         other => return failed(other).await,
     };
-    let Some(decoded) = decode(&path, &head.headers, &body) else {
+    let Some(decoded) = decode(head.uri.path(), &head.headers, body) else {
         return Ok(response(StatusCode::BAD_REQUEST, Content::empty()));
     };
-    take(shared, decoded, taken);
+    take(shared, decoded, rejected);
     Ok(accepted(&answer))
 }
 
@@ -123,20 +169,29 @@ enum Decoded {
 }
 
 fn decode(path: &str, headers: &HeaderMap, body: &[u8]) -> Option<Decoded> {
-    let is_gzip = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    #[cfg(feature = "otlp-grpc")]
+    if super::grpc::is_call(headers) {
+        let (message, encoding) = super::grpc::message(headers, body)?;
+        return decode_message(path, encoding, message);
+    }
+    decode_message(path, encoding, body)
+}
+
+fn decode_message(path: &str, encoding: Option<&HeaderValue>, body: &[u8]) -> Option<Decoded> {
     let mut plain = Vec::new();
-    let body = if is_gzip {
+    let body = if encoding.is_some_and(|value| value == "gzip") {
         let decoder = flate2::read::GzDecoder::new(body);
         decoder.take(BODY_BYTES_MAX as u64).read_to_end(&mut plain).ok()?;
         &plain
     } else {
         body
     };
-    if path.ends_with("v1/logs") {
+    if path.ends_with("v1/logs") || path.ends_with(".LogsService/Export") {
         Some(Decoded::Logs(decode::logs(Message::decode(body).ok()?)))
-    } else if path.ends_with("v1/traces") {
+    } else if path.ends_with("v1/traces") || path.ends_with(".TraceService/Export") {
         Some(Decoded::Spans(decode::spans(Message::decode(body).ok()?)))
-    } else if path.ends_with("v1/metrics") {
+    } else if path.ends_with("v1/metrics") || path.ends_with(".MetricsService/Export") {
         Some(Decoded::Metrics(decode::metrics(Message::decode(body).ok()?)))
     } else {
         None
@@ -203,12 +258,16 @@ fn status(answer: &Answer) -> Response<Content> {
 }
 
 async fn failed(answer: &Answer) -> Result<Response<Content>, Broken> {
-    let half = |end| Content { data: Some(Bytes::from_static(&[0x0a])), end };
+    let half = |end| Content { data: Some(Bytes::from_static(&[0])), end };
     match answer {
         Answer::Hang => std::future::pending().await,
         Answer::HangInBody => Ok(response(StatusCode::OK, half(End::Never))),
         Answer::DisconnectInBody => Ok(response(StatusCode::OK, half(End::Broken))),
         Answer::Status { .. } => Ok(status(answer)),
+        #[cfg(feature = "otlp-grpc")]
+        Answer::GrpcStatus { code, message, retry_delay } => {
+            Ok(super::grpc::status(*code, message, *retry_delay))
+        }
         _ => Err(Broken),
     }
 }
@@ -226,22 +285,24 @@ impl std::fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 /// How a body ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
     Here,
+    #[cfg(feature = "otlp-grpc")]
+    Trailers(HeaderMap),
     Never,
     Broken,
 }
 
 /// The body of an answer.
 #[derive(Debug)]
-struct Content {
-    data: Option<Bytes>,
-    end: End,
+pub(super) struct Content {
+    pub(super) data: Option<Bytes>,
+    pub(super) end: End,
 }
 
 impl Content {
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self { data: None, end: End::Here }
     }
 
@@ -258,11 +319,18 @@ impl Body for Content {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match (self.data.take(), self.end) {
-            (Some(data), _) => Poll::Ready(Some(Ok(Frame::data(data)))),
-            (None, End::Here) => Poll::Ready(None),
-            (None, End::Never) => Poll::Pending,
-            (None, End::Broken) => Poll::Ready(Some(Err(Broken))),
+        if let Some(data) = self.data.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match std::mem::replace(&mut self.end, End::Here) {
+            End::Here => Poll::Ready(None),
+            #[cfg(feature = "otlp-grpc")]
+            End::Trailers(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            End::Never => {
+                self.end = End::Never;
+                Poll::Pending
+            }
+            End::Broken => Poll::Ready(Some(Err(Broken))),
         }
     }
 
@@ -272,7 +340,12 @@ impl Body for Content {
 
     fn size_hint(&self) -> SizeHint {
         let data = self.data.as_ref().map_or(0, |data| data.len() as u64);
-        // One byte more is promised than comes.
-        SizeHint::with_exact(if self.end == End::Here { data } else { data + 1 })
+        match self.end {
+            End::Here => SizeHint::with_exact(data),
+            #[cfg(feature = "otlp-grpc")]
+            End::Trailers(_) => SizeHint::default(),
+            // One byte more is promised than comes.
+            End::Never | End::Broken => SizeHint::with_exact(data + 1),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use telemetry_core::export::Exporter;
 use telemetry_core::redaction::Secret;
 use telemetry_otlp::receiver::{Answer, Receiver};
-use telemetry_otlp::{Compression, OtlpExporter};
+use telemetry_otlp::{Compression, OtlpExporter, Protocol};
 
 #[test]
 fn builder_refuses_what_cannot_work() {
@@ -14,6 +14,11 @@ fn builder_refuses_what_cannot_work() {
         (build().endpoint("https://c:4318"), "TLS is not compiled in"),
         (build().logs_endpoint("https://c:4318"), "TLS is not compiled in"),
         (build().endpoint("localhost:4318"), "otlp.endpoint"),
+        (build().protocol(Protocol::Grpc).endpoint("https://c:4317"), "TLS is not compiled in"),
+        (build().protocol(Protocol::Grpc).endpoint("http://c:4317/v1/logs"), "without a path"),
+        (build().protocol(Protocol::Grpc).spans_endpoint("http://c:4317/?a=b"), "without a path"),
+        (build().protocol(Protocol::Grpc).endpoint("c:4317"), "http://localhost:4318"),
+        (build().header("grpc-timeout", "1S"), "the transport sets"),
         (build().header("a b", "c"), "otlp.header"),
         (build().header("a", "b\r\nx: y"), "otlp.header"),
         (build().request_bytes(1), "otlp.request_bytes"),
@@ -46,7 +51,9 @@ fn debug_of_builder_and_exporter_shows_no_secret() {
 fn request_has_the_headers_that_otlp_wants() {
     let receiver = Receiver::start().unwrap();
     let endpoint = format!("{}/below", receiver.endpoint());
-    let builder = builder(&endpoint).header("authorization", "Bearer t0ken").header("X-Team", "a");
+    let builder = builder(Protocol::HttpProtobuf, &endpoint)
+        .header("authorization", "Bearer t0ken")
+        .header("X-Team", "a");
     let mut exporter = started(builder.compression(Compression::Gzip));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 100));
@@ -78,8 +85,11 @@ fn redirects_are_not_followed() {
         let headers = vec![("location".to_owned(), format!("{}/v1/logs", other.endpoint()))];
         receiver.script([Answer::Status { code, headers, body: Vec::new() }]);
     }
-    let mut exporter =
-        started(builder(&receiver.endpoint()).header("authorization", "secret").concurrency(1));
+    let mut exporter = started(
+        builder(Protocol::HttpProtobuf, &receiver.endpoint())
+            .header("authorization", "secret")
+            .concurrency(1),
+    );
     let outcomes = Outcomes::default();
     for number in 0..4 {
         outcomes.export(&mut exporter, logs(number, 1));

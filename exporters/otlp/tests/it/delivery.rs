@@ -1,6 +1,6 @@
 //! What arrives, and when, while nothing fails.
 
-use crate::support::{LONG, Outcomes, builder, logs, numbers, soon, started};
+use crate::support::{LONG, Outcomes, builder, logs, numbers, over_both, soon, started};
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry_core::export::{Exporter, Outcome};
@@ -8,10 +8,10 @@ use telemetry_core::ledger::{Signal, Units};
 use telemetry_core::metric::{Buckets, Registry};
 use telemetry_core::testing::BatchFixture;
 use telemetry_core::{Level, clock};
+use telemetry_otlp::Protocol;
 use telemetry_otlp::receiver::{MetricKind, Number, Receiver, Value};
 
-#[test]
-fn logs_and_spans_arrive_with_their_fields() {
+fn logs_and_spans_arrive_with_their_fields(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     let mut fixture = BatchFixture::new();
     let fields = ["http.route", "otel.kind", "otel.name"];
@@ -28,7 +28,7 @@ fn logs_and_spans_arrive_with_their_fields() {
     fixture.close(child, 3_000);
     fixture.close(root, 4_000);
 
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, fixture.finish());
     exporter.flush(soon(LONG));
@@ -55,8 +55,7 @@ fn logs_and_spans_arrive_with_their_fields() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn metrics_arrive_as_the_registry_has_them() {
+fn metrics_arrive_as_the_registry_has_them(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     let registry = Registry::new();
     registry.describe("requests", "{request}", "All requests");
@@ -68,7 +67,7 @@ fn metrics_arrive_as_the_registry_has_them() {
     [0.0, 2.0, 3.0].iter().for_each(|size| registry.histogram("size", ()).record(*size));
     let snapshot = Arc::new(registry.snapshot(clock::unix_ns()));
 
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()));
     let outcomes = Outcomes::default();
     let units = Units::of(Signal::Metric, snapshot.points() as u64);
     exporter.metrics(&snapshot, outcomes.ack(units));
@@ -98,11 +97,10 @@ fn metrics_arrive_as_the_registry_has_them() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn records_are_sent_after_the_delay_without_a_flush() {
+fn records_are_sent_after_the_delay_without_a_flush(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     let delay = Duration::from_millis(50);
-    let mut exporter = started(builder(&receiver.endpoint()).delay(delay));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()).delay(delay));
     let outcomes = Outcomes::default();
     let begin = clock::now();
     outcomes.export(&mut exporter, logs(0, 3));
@@ -113,10 +111,9 @@ fn records_are_sent_after_the_delay_without_a_flush() {
     assert_eq!(outcomes.all(), [Outcome::Delivered, Outcome::Delivered]);
 }
 
-#[test]
-fn large_batches_are_split_and_no_request_is_too_large() {
+fn large_batches_are_split_and_no_request_is_too_large(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
-    let mut exporter = started(builder(&receiver.endpoint()).request_bytes(64 * 1024));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()).request_bytes(64 * 1024));
     let outcomes = Outcomes::default();
     for batch in 0..5 {
         outcomes.export(&mut exporter, logs(batch * 4000, 4000));
@@ -131,10 +128,9 @@ fn large_batches_are_split_and_no_request_is_too_large() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn many_records_make_a_request_before_the_delay() {
+fn many_records_make_a_request_before_the_delay(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 8192));
     outcomes.export(&mut exporter, logs(8192, 1));
@@ -144,10 +140,9 @@ fn many_records_make_a_request_before_the_delay() {
     assert_eq!(outcomes.all(), [Outcome::Delivered, Outcome::Delivered]);
 }
 
-#[test]
-fn batch_without_records_is_delivered_without_a_request() {
+fn batch_without_records_is_delivered_without_a_request(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, BatchFixture::new().finish());
     let snapshot = Arc::new(Registry::new().snapshot(1));
@@ -156,4 +151,13 @@ fn batch_without_records_is_delivered_without_a_request() {
     assert_eq!(outcomes.all(), [Outcome::Delivered, Outcome::Delivered]);
     assert!(receiver.requests().is_empty());
     exporter.shutdown(soon(LONG));
+}
+
+over_both! {
+    logs_and_spans_arrive_with_their_fields
+    metrics_arrive_as_the_registry_has_them
+    records_are_sent_after_the_delay_without_a_flush
+    large_batches_are_split_and_no_request_is_too_large
+    many_records_make_a_request_before_the_delay
+    batch_without_records_is_delivered_without_a_request
 }

@@ -1,15 +1,18 @@
 //! Faults of the collector and the network (TN of the fault catalogue), with short times.
 
-use crate::support::{LONG, NEVER, Outcomes, builder, logs, numbers, soon, started};
+use crate::support::{
+    LONG, NEVER, Outcomes, builder, logs, numbers, over_both, peer, soon, started,
+};
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Exporter, Outcome};
 use telemetry_core::ledger::{Cause, Signal, Units};
 use telemetry_core::testing::BatchFixture;
 use telemetry_core::{Level, clock};
+use telemetry_otlp::Protocol;
 use telemetry_otlp::receiver::{Answer, Receiver};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -26,8 +29,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-#[test]
-fn answers_that_may_pass_are_retried_until_they_do() {
+fn answers_that_may_pass_are_retried_until_they_do(protocol: Protocol) {
     for answer in [
         Answer::status(429),
         Answer::status(502),
@@ -38,7 +40,7 @@ fn answers_that_may_pass_are_retried_until_they_do() {
     ] {
         let receiver = Receiver::start().unwrap();
         receiver.script([answer.clone(), answer.clone(), answer.clone()]);
-        let mut exporter = started(builder(&receiver.endpoint()));
+        let mut exporter = started(builder(protocol, &receiver.endpoint()));
         let outcomes = Outcomes::default();
         outcomes.export(&mut exporter, logs(0, 10));
         exporter.flush(soon(LONG));
@@ -49,12 +51,11 @@ fn answers_that_may_pass_are_retried_until_they_do() {
     }
 }
 
-#[test]
-fn answers_that_are_final_are_tried_once() {
+fn answers_that_are_final_are_tried_once(protocol: Protocol) {
     let codes = [400, 401, 403, 404, 405, 408, 413, 415, 500, 501, 505];
     let receiver = Receiver::start().unwrap();
     receiver.script(codes.map(|code| Answer::retry_after(code, "1")));
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()));
     let outcomes = Outcomes::default();
     for number in 0..codes.len() as u64 {
         outcomes.export(&mut exporter, logs(number, 1));
@@ -65,13 +66,13 @@ fn answers_that_are_final_are_tried_once() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn retry_after_is_waited_for() {
+fn retry_after_is_waited_for(protocol: Protocol) {
     // Of the usual waits one would be shorter, the other longer than the test.
     for (code, backoff) in [(429, MS(1)), (503, NEVER)] {
         let receiver = Receiver::start().unwrap();
         receiver.script([Answer::retry_after(code, "1")]);
-        let mut exporter = started(builder(&receiver.endpoint()).backoff(backoff, backoff));
+        let mut exporter =
+            started(builder(protocol, &receiver.endpoint()).backoff(backoff, backoff));
         let outcomes = Outcomes::default();
         outcomes.export(&mut exporter, logs(0, 1));
         exporter.flush(soon(LONG));
@@ -83,11 +84,10 @@ fn retry_after_is_waited_for() {
     }
 }
 
-#[test]
-fn retry_after_beyond_the_retry_time_gives_up_at_once_and_throttles_the_next() {
+fn retry_after_beyond_the_retry_time_gives_up_at_once_and_throttles_the_next(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     receiver.script([Answer::retry_after(503, "1000000000")]);
-    let mut exporter = started(builder(&receiver.endpoint()).retry_timeout(LONG));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()).retry_timeout(LONG));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 1));
     exporter.flush(soon(LONG));
@@ -100,13 +100,12 @@ fn retry_after_beyond_the_retry_time_gives_up_at_once_and_throttles_the_next() {
     assert_eq!(receiver.requests().len(), 1);
 }
 
-#[test]
-fn unreadable_retry_after_is_as_good_as_none() {
+fn unreadable_retry_after_is_as_good_as_none(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     let garbage = "x".repeat(10_240);
     let values = ["0", "-5", "soon", "Sun, 06 Nov 1994 08:49:37 GMT", &garbage];
     receiver.script(values.map(|value| Answer::retry_after(503, value)));
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()));
     let outcomes = Outcomes::default();
     let begin = clock::now();
     outcomes.export(&mut exporter, logs(0, 1));
@@ -117,12 +116,11 @@ fn unreadable_retry_after_is_as_good_as_none() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn peer_that_never_answers_costs_a_timeout_and_is_retried() {
+fn peer_that_never_answers_costs_a_timeout_and_is_retried(protocol: Protocol) {
     for answer in [Answer::Hang, Answer::HangInBody, Answer::Slow(NEVER)] {
         let receiver = Receiver::start().unwrap();
         receiver.script([answer.clone()]);
-        let mut exporter = started(builder(&receiver.endpoint()).timeout(MS(300)));
+        let mut exporter = started(builder(protocol, &receiver.endpoint()).timeout(MS(300)));
         let outcomes = Outcomes::default();
         let begin = clock::now();
         outcomes.export(&mut exporter, logs(0, 5));
@@ -134,15 +132,14 @@ fn peer_that_never_answers_costs_a_timeout_and_is_retried() {
     }
 }
 
-#[test]
-fn export_ends_with_its_retry_time() {
+fn export_ends_with_its_retry_time(protocol: Protocol) {
     for endpoint in [Some(Answer::Hang), Some(Answer::status(503)), None] {
         let receiver = Receiver::start().unwrap();
         let url = endpoint.clone().map_or_else(nowhere, |answer| {
             receiver.otherwise(answer);
             receiver.endpoint()
         });
-        let builder = builder(&url).timeout(MS(400)).retry_timeout(MS(1000));
+        let builder = builder(protocol, &url).timeout(MS(400)).retry_timeout(MS(1000));
         let mut exporter = started(builder);
         let outcomes = Outcomes::default();
         let begin = clock::now();
@@ -155,12 +152,12 @@ fn export_ends_with_its_retry_time() {
     }
 }
 
-#[test]
-fn wait_beyond_the_retry_time_does_not_cost_the_last_attempt() {
+fn wait_beyond_the_retry_time_does_not_cost_the_last_attempt(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     receiver.script([Answer::status(503)]);
-    let mut exporter =
-        started(builder(&receiver.endpoint()).backoff(NEVER, NEVER).retry_timeout(MS(5000)));
+    let mut exporter = started(
+        builder(protocol, &receiver.endpoint()).backoff(NEVER, NEVER).retry_timeout(MS(5000)),
+    );
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 1));
     exporter.flush(soon(LONG));
@@ -169,11 +166,10 @@ fn wait_beyond_the_retry_time_does_not_cost_the_last_attempt() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn outage_shares_one_wait_whatever_is_waiting() {
+fn outage_shares_one_wait_whatever_is_waiting(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     receiver.otherwise(Answer::status(503));
-    let builder = builder(&receiver.endpoint()).backoff(MS(200), MS(200));
+    let builder = builder(protocol, &receiver.endpoint()).backoff(MS(200), MS(200));
     let mut exporter = started(builder);
     let outcomes = Outcomes::default();
     let begin = clock::now();
@@ -193,13 +189,12 @@ fn outage_shares_one_wait_whatever_is_waiting() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn partial_success_is_counted_and_never_sent_again() {
+fn partial_success_is_counted_and_never_sent_again(protocol: Protocol) {
     for (rejected, delivered) in [(0, 10), (3, 7), (10, 0), (99, 0), (-4, 10)] {
         let receiver = Receiver::start().unwrap();
         let message = "m".repeat(1 << 20);
         receiver.script([Answer::PartialSuccess { rejected, message }]);
-        let mut exporter = started(builder(&receiver.endpoint()));
+        let mut exporter = started(builder(protocol, &receiver.endpoint()));
         let outcomes = Outcomes::default();
         outcomes.export(&mut exporter, logs(0, 4));
         outcomes.export(&mut exporter, logs(4, 6));
@@ -222,7 +217,7 @@ fn answer_that_is_too_large_is_final() {
     for (headers, body) in [(Vec::new(), vec![0; (4 << 20) + 1]), (gzipped, bomb)] {
         let receiver = Receiver::start().unwrap();
         receiver.script([Answer::Status { code: 200, headers, body }]);
-        let mut exporter = started(builder(&receiver.endpoint()));
+        let mut exporter = started(builder(Protocol::HttpProtobuf, &receiver.endpoint()));
         let outcomes = Outcomes::default();
         outcomes.export(&mut exporter, logs(0, 1));
         exporter.flush(soon(LONG));
@@ -243,7 +238,7 @@ fn success_that_is_no_otlp_answer_is_a_success() {
     ] {
         let receiver = Receiver::start().unwrap();
         receiver.script([Answer::Status { code: 200, headers, body }]);
-        let mut exporter = started(builder(&receiver.endpoint()));
+        let mut exporter = started(builder(Protocol::HttpProtobuf, &receiver.endpoint()));
         let outcomes = Outcomes::default();
         outcomes.export(&mut exporter, logs(0, 1));
         exporter.flush(soon(LONG));
@@ -253,11 +248,10 @@ fn success_that_is_no_otlp_answer_is_a_success() {
     }
 }
 
-#[test]
-fn flush_and_shutdown_keep_their_deadlines_and_lose_no_ack() {
+fn flush_and_shutdown_keep_their_deadlines_and_lose_no_ack(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     receiver.otherwise(Answer::Hang);
-    let mut exporter = started(builder(&receiver.endpoint()).timeout(Duration::ZERO));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()).timeout(Duration::ZERO));
     let outcomes = Outcomes::default();
     for number in 0..10 {
         outcomes.export(&mut exporter, logs(number, 1));
@@ -275,11 +269,10 @@ fn flush_and_shutdown_keep_their_deadlines_and_lose_no_ack() {
     assert_eq!(outcomes.wait_for(10), vec![Outcome::Rejected(Cause::ShutdownTimeout); 10]);
 }
 
-#[test]
-fn shutdown_sends_what_is_gathered_although_a_wait_is_on() {
+fn shutdown_sends_what_is_gathered_although_a_wait_is_on(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     receiver.script([Answer::status(503)]);
-    let builder = builder(&receiver.endpoint()).backoff(NEVER, NEVER);
+    let builder = builder(protocol, &receiver.endpoint()).backoff(NEVER, NEVER);
     let mut exporter = started(builder);
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 1));
@@ -290,19 +283,18 @@ fn shutdown_sends_what_is_gathered_although_a_wait_is_on() {
     assert_eq!(outcomes.all(), vec![Outcome::Delivered; 2]);
 }
 
-#[test]
-fn exporter_dropped_without_a_shutdown_loses_no_ack() {
+fn exporter_dropped_without_a_shutdown_loses_no_ack(protocol: Protocol) {
     let outcomes = Outcomes::default();
-    let mut exporter = started(builder(&nowhere()));
+    let mut exporter = started(builder(protocol, &nowhere()));
     outcomes.export(&mut exporter, logs(0, 1));
     drop(exporter);
     assert_eq!(outcomes.wait_for(1), [Outcome::Rejected(Cause::ShutdownTimeout)]);
 }
 
-#[test]
-fn signals_fail_on_their_own() {
+fn signals_fail_on_their_own(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
-    let builder = builder(&receiver.endpoint()).spans_endpoint(nowhere()).backoff(NEVER, NEVER);
+    let builder =
+        builder(protocol, &receiver.endpoint()).spans_endpoint(nowhere()).backoff(NEVER, NEVER);
     let mut exporter = started(builder);
     let outcomes = Outcomes::default();
     let mut fixture = BatchFixture::new();
@@ -337,12 +329,10 @@ fn logs_and_large_spans(first: u64, count: u64) -> Batch {
     fixture.finish()
 }
 
-#[test]
-fn signal_that_fails_alone_does_not_hold_up_the_others() {
+fn signal_that_fails_alone_does_not_hold_up_the_others(protocol: Protocol) {
     let (receiver, failing) = (Receiver::start().unwrap(), Receiver::start().unwrap());
     failing.otherwise(Answer::status(503));
-    let spans = format!("{}/v1/traces", failing.endpoint());
-    let builder = builder(&receiver.endpoint()).spans_endpoint(spans);
+    let builder = builder(protocol, &receiver.endpoint()).spans_endpoint(failing.endpoint());
     let mut exporter = started(builder.delay(MS(20)));
     let outcomes = Outcomes::default();
     for batch in 0..60 {
@@ -359,11 +349,10 @@ fn signal_that_fails_alone_does_not_hold_up_the_others() {
     assert_eq!(outcomes.all().len(), 60);
 }
 
-#[test]
-fn outage_of_all_signals_loses_nothing_that_was_not_tried_too_long() {
+fn outage_of_all_signals_loses_nothing_that_was_not_tried_too_long(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     receiver.otherwise(Answer::status(503));
-    let mut exporter = started(builder(&receiver.endpoint()));
+    let mut exporter = started(builder(protocol, &receiver.endpoint()));
     let outcomes = Outcomes::default();
     for batch in 0..40 {
         outcomes.export(&mut exporter, logs_and_large_spans(batch * 10, 10));
@@ -381,9 +370,8 @@ fn outage_of_all_signals_loses_nothing_that_was_not_tried_too_long() {
     exporter.shutdown(soon(LONG));
 }
 
-#[test]
-fn flush_does_not_wait_for_what_cannot_be_tried_in_time() {
-    let mut exporter = started(builder(&nowhere()).backoff(NEVER, NEVER));
+fn flush_does_not_wait_for_what_cannot_be_tried_in_time(protocol: Protocol) {
+    let mut exporter = started(builder(protocol, &nowhere()).backoff(NEVER, NEVER));
     let outcomes = Outcomes::default();
     outcomes.export(&mut exporter, logs(0, 1));
     let begin = clock::now();
@@ -394,8 +382,57 @@ fn flush_does_not_wait_for_what_cannot_be_tried_in_time() {
     assert_eq!(outcomes.all(), [Outcome::Rejected(Cause::ShutdownTimeout)]);
 }
 
-#[test]
-fn mixed_faults_lose_nothing_and_double_only_what_was_ambiguous() {
+/// How a port treats its first connection.
+#[derive(Debug, Clone, Copy)]
+enum First {
+    /// It takes it and says nothing, as what is behind a router that lost its state.
+    IsSilent,
+    /// It resets it: what it has not read is lost.
+    IsReset,
+}
+
+/// A port that leads to `receiver`, but for the first connection.
+fn port_to(receiver: &Receiver, first: First) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let to = receiver.endpoint().replace("http://", "");
+    peer(move || {
+        let (mut lost, _) = listener.accept().unwrap();
+        lost.read_exact(&mut [0; 8]).unwrap();
+        let _held = match first {
+            First::IsSilent => Some(lost),
+            First::IsReset => {
+                drop(lost);
+                None
+            }
+        };
+        for stream in listener.incoming().map_while(Result::ok) {
+            let there = TcpStream::connect(&to).unwrap();
+            let (back, from) = (stream.try_clone().unwrap(), there.try_clone().unwrap());
+            for (mut from, mut to) in [(stream, there), (from, back)] {
+                peer(move || drop(std::io::copy(&mut from, &mut to)));
+            }
+        }
+    });
+    endpoint
+}
+
+fn connection_that_leads_nowhere_is_replaced(protocol: Protocol) {
+    for first in [First::IsSilent, First::IsReset] {
+        let receiver = Receiver::start().unwrap();
+        let builder = builder(protocol, &port_to(&receiver, first));
+        let timeout = if matches!(first, First::IsSilent) { MS(300) } else { LONG };
+        let mut exporter = started(builder.timeout(timeout));
+        let outcomes = Outcomes::default();
+        outcomes.export(&mut exporter, logs(0, 10_000));
+        exporter.flush(soon(LONG));
+        assert!(outcomes.all().iter().all(|outcome| *outcome == Outcome::Delivered), "{first:?}");
+        assert_eq!(numbers(&receiver).len(), 10_000, "{first:?}");
+        exporter.shutdown(soon(LONG));
+    }
+}
+
+fn mixed_faults_lose_nothing_and_double_only_what_was_ambiguous(protocol: Protocol) {
     let receiver = Receiver::start().unwrap();
     let faults = [
         Answer::status(503),
@@ -410,7 +447,7 @@ fn mixed_faults_lose_nothing_and_double_only_what_was_ambiguous() {
     for _ in 0..6 {
         receiver.script(faults.clone());
     }
-    let builder = builder(&receiver.endpoint()).timeout(MS(150));
+    let builder = builder(protocol, &receiver.endpoint()).timeout(MS(150));
     let mut exporter = started(builder.request_bytes(64 * 1024));
     let outcomes = Outcomes::default();
     for batch in 0..40 {
@@ -422,4 +459,26 @@ fn mixed_faults_lose_nothing_and_double_only_what_was_ambiguous() {
     // The receiver counts only what it has accepted, so nothing is ambiguous but a late answer.
     let numbers = numbers(&receiver);
     assert_eq!(numbers.len(), 20_000);
+}
+
+over_both! {
+    answers_that_may_pass_are_retried_until_they_do
+    answers_that_are_final_are_tried_once
+    connection_that_leads_nowhere_is_replaced
+    retry_after_is_waited_for
+    retry_after_beyond_the_retry_time_gives_up_at_once_and_throttles_the_next
+    unreadable_retry_after_is_as_good_as_none
+    peer_that_never_answers_costs_a_timeout_and_is_retried
+    export_ends_with_its_retry_time
+    wait_beyond_the_retry_time_does_not_cost_the_last_attempt
+    outage_shares_one_wait_whatever_is_waiting
+    partial_success_is_counted_and_never_sent_again
+    flush_and_shutdown_keep_their_deadlines_and_lose_no_ack
+    shutdown_sends_what_is_gathered_although_a_wait_is_on
+    exporter_dropped_without_a_shutdown_loses_no_ack
+    signals_fail_on_their_own
+    signal_that_fails_alone_does_not_hold_up_the_others
+    outage_of_all_signals_loses_nothing_that_was_not_tried_too_long
+    flush_does_not_wait_for_what_cannot_be_tried_in_time
+    mixed_faults_lose_nothing_and_double_only_what_was_ambiguous
 }

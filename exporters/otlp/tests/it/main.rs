@@ -8,4 +8,5 @@
 mod config;
 mod delivery;
 mod faults;
+mod grpc;
 mod support;

@@ -10,7 +10,7 @@ use telemetry_core::resource::Resource;
 use telemetry_core::testing::BatchFixture;
 use telemetry_core::{Level, clock};
 use telemetry_otlp::receiver::{Receiver, Value};
-use telemetry_otlp::{OtlpBuilder, OtlpExporter};
+use telemetry_otlp::{OtlpBuilder, OtlpExporter, Protocol};
 
 /// Longer than anything takes that a test waits for, on the slowest machine; no test waits so long.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -21,9 +21,29 @@ pub(crate) fn soon(after: Duration) -> Instant {
     clock::now() + after
 }
 
+/// Makes tests of functions that take a protocol: each is one over HTTP and one over gRPC.
+macro_rules! over_both {
+    ($($name:ident)*) => {
+        mod http {
+            $(#[test]
+            fn $name() {
+                super::$name(telemetry_otlp::Protocol::HttpProtobuf);
+            })*
+        }
+        mod grpc {
+            $(#[test]
+            fn $name() {
+                super::$name(telemetry_otlp::Protocol::Grpc);
+            })*
+        }
+    };
+}
+pub(crate) use over_both;
+
 /// An exporter whose waits are short, that sends nothing by its own delay, and gives up nothing.
-pub(crate) fn builder(endpoint: &str) -> OtlpBuilder {
+pub(crate) fn builder(protocol: Protocol, endpoint: &str) -> OtlpBuilder {
     OtlpExporter::builder()
+        .protocol(protocol)
         .endpoint(endpoint)
         .delay(Duration::from_secs(600))
         .timeout(LONG)
@@ -37,6 +57,11 @@ pub(crate) fn started(builder: OtlpBuilder) -> OtlpExporter {
     let mut exporter = builder.build().unwrap();
     exporter.start(&Context::new(Resource::default().with("service.name", "it")));
     exporter
+}
+
+/// Starts a thread of a test's peer, which ends with the process.
+pub(crate) fn peer(run: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().name("peer".to_owned()).spawn(run).unwrap();
 }
 
 /// A batch of logs numbered from `first`.
