@@ -61,6 +61,7 @@ pub mod ledger;
 pub mod clock;
 pub mod time_text;
 pub mod document;
+pub mod variables;
 mod level;
 mod error;
 mod sync;

@@ -13,9 +13,6 @@ use crate::metrics::Metrics;
 use crate::otlp::Otlp;
 use crate::outputs::{ConsoleOutput, JsonOutput, Shown};
 use crate::setting::{Origin, Setting};
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::env::VarError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +22,7 @@ use telemetry_core::pipeline::{BUFFER_BYTES, METRIC_INTERVAL, SinkBuilder};
 use telemetry_core::redaction::Redaction;
 #[cfg(feature = "otlp-http")]
 use telemetry_core::redaction::Secret;
-use telemetry_core::{Error, Level, Sampler, Waits};
+use telemetry_core::{Error, Level, Sampler, Waits, variables};
 #[cfg(feature = "poller")]
 use telemetry_poller::{Measure, MeasureError};
 
@@ -465,18 +462,8 @@ impl Builder {
     /// A variable that cannot be used is a warning and counts as unset, unless
     /// `TELEMETRY_STRICT=1`, which makes it an error of [`init`](Self::init).
     pub fn from_env(self) -> Self {
-        let unreadable = RefCell::new(BTreeSet::new());
-        let mut builder = self.from_variables(|name| match std::env::var(name) {
-            Ok(value) => Some(value),
-            Err(VarError::NotPresent) => None,
-            Err(VarError::NotUnicode(_)) => {
-                unreadable.borrow_mut().insert(name.to_owned());
-                None
-            }
-        });
-        // The value is left out: it may be a secret.
-        let error = |name: String| ("environment", Error::setting(&name, "…", "UTF-8"));
-        builder.warnings.extend(unreadable.into_inner().into_iter().map(error));
+        let (mut builder, errors) = variables::read(|variable| self.from_variables(variable));
+        builder.warnings.extend(errors.into_iter().map(|error| ("environment", error)));
         builder
     }
 

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::environment::Warning;
 use crate::outputs::{self, Common};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use telemetry_core::bridge::metrics::Recorder;
 use telemetry_core::context::{self, Propagators};
@@ -55,10 +56,7 @@ impl Builder {
         let pipeline = Arc::new(builder.attach()?);
         metric::global().configure(metric_settings)?;
         diagnostics::set_level(level);
-        for (variable, error) in warnings {
-            // `Debug` is the text with its sources: whoever handles the error prints the chain.
-            diagnostics::report(variable, Level::Warn, format!("{error:?}"));
-        }
+        tell(warnings);
         diagnostics::report("settings", Level::Debug, config.line());
         // From here on the drop of `telemetry` takes everything back.
         let mut telemetry = Telemetry::new(pipeline, config);
@@ -99,6 +97,18 @@ impl Builder {
     }
 }
 
+/// Reports warnings, those of one variable together: of several, only the first would be heard.
+fn tell(warnings: Vec<Warning>) {
+    let mut texts = BTreeMap::<_, Vec<_>>::new();
+    for (variable, error) in warnings {
+        // `Debug` is the text with its sources: whoever handles the error prints the chain.
+        texts.entry(variable).or_default().push(format!("{error:?}"));
+    }
+    for (variable, texts) in texts {
+        diagnostics::report(variable, Level::Warn, texts.join("; "));
+    }
+}
+
 /// `OTEL_SDK_DISABLED`: nothing is started, everything can be called.
 fn disabled(
     mut warnings: Vec<Warning>,
@@ -108,6 +118,7 @@ fn disabled(
 ) -> Result<Telemetry, Error> {
     check_strict(is_strict, &mut warnings)?;
     diagnostics::set_level(level);
+    tell(warnings);
     diagnostics::report("OTEL_SDK_DISABLED", Level::Info, "telemetry is off: it is `true`");
     Ok(Telemetry::off(config))
 }

@@ -84,6 +84,58 @@ fn forks_child_drops_the_handle_at_once() {
     assert_eq!(status, 0, "the child waited for a thread that it does not have");
 }
 
+/// The variables that the facade asks for.
+fn asked_variables() -> Vec<String> {
+    let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let builder = telemetry_toolkit::builder().from_variables(|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
+    });
+    drop(builder);
+    asked.into_inner().into_iter().collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn variables_that_are_no_utf_8_are_each_named() {
+    use std::os::unix::ffi::OsStrExt;
+    if file_of_child().is_some() {
+        let builder = telemetry_toolkit::builder().no_console().from_env();
+        if let Err(error) = builder.init().map(|telemetry| telemetry.shutdown()) {
+            println!("refused: {error}");
+        }
+        return;
+    }
+    let run = |names: &[&str], is_strict: bool| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut command = child("variables_that_are_no_utf_8_are_each_named", file.path());
+        for name in names {
+            command.env(name, std::ffi::OsStr::from_bytes(b"canary\xff"));
+        }
+        if is_strict {
+            command.env("TELEMETRY_STRICT", "1");
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{names:?}: {output:?}");
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!text.contains("canary"), "{names:?}: {text}");
+        text
+    };
+    let asked = asked_variables();
+    assert!(asked.len() > 20 && asked.iter().any(|name| name == "OTEL_EXPORTER_OTLP_LOGS_HEADERS"));
+    let all: Vec<&str> = asked.iter().map(String::as_str).collect();
+    let text = run(&all, false);
+    for name in &all {
+        let named = format!("`{name}` is `…`, but must be UTF-8");
+        assert!(text.contains(&named), "{name}: {text}");
+        assert!(run(&[name], false).contains(&named), "{name} alone");
+        if *name != "TELEMETRY_STRICT" {
+            let refused = format!("refused: {named}");
+            assert!(run(&[name], true).contains(&refused), "{name}, and strict");
+        }
+    }
+}
+
 #[test]
 fn environment_that_cannot_be_used_is_a_warning_with_its_cause() {
     if file_of_child().is_some() {

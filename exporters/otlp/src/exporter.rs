@@ -13,13 +13,13 @@ use http::header::{self, HeaderMap, HeaderValue};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use telemetry_core::Error;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Ack, Context, Exporter, Outcome, Signals};
 use telemetry_core::ledger::Cause;
 use telemetry_core::metric::Snapshot;
 use telemetry_core::redaction::Secret;
 use telemetry_core::resource::Resource;
+use telemetry_core::{Error, variables};
 
 /// `<product>-OTLP-Exporter-<language>/<version>` (OTLP exporter specification, "User Agent").
 const USER_AGENT: &str =
@@ -172,7 +172,8 @@ impl OtlpBuilder {
     /// `http/protobuf` and, with the feature `otlp-grpc`, `grpc`; with another one there is a
     /// warning, and `http/protobuf` is spoken.
     pub fn from_env() -> (Self, Vec<Error>) {
-        Self::from_variables(|name| std::env::var(name).ok())
+        let (read, errors) = variables::read(|variable| Self::from_variables(variable));
+        (read.0, read.1.into_iter().chain(errors).collect())
     }
 
     /// The same, of other variables than the process's.

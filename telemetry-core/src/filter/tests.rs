@@ -186,16 +186,32 @@ fn limits_are_named() {
         ("x".repeat(FILTER_BYTES_MAX + 1), "8192"),
         ("x".repeat(1 << 20), "8192"),
         ("a=off,".repeat(1200), "1024"),
+        ("a,".repeat(10_000), "8192"),
+        ("app::module=debug,".repeat(10_000), "8192"),
         ("[a],".repeat(65), "64"),
         (format!("[{{{}}}]", "a,".repeat(9)), "8"),
         ("[{a~\"\\w{9999}{9999}\"}]".to_owned(), "limit"),
         (format!("[{{a~\"{}a{}\"}}]", "(".repeat(500), ")".repeat(500)), "limit"),
+        ("[{a~\"((((a{100}){100}){100}){100})\"}]".to_owned(), "65536"),
+        ("[{a~\"(x+x+){9999}y\"}]".to_owned(), "65536"),
     ];
     for (text, limit) in texts {
         let error = Filter::parse(&text).unwrap_err();
         assert!(error.kind() == FilterErrorKind::Limit, "{error}");
         assert!(error.to_string().contains(limit), "{error}");
         assert!(text.parse::<Filter>().unwrap_err().to_string().len() < 1000);
+    }
+}
+
+#[test]
+fn patterns_that_backtrack_elsewhere_take_linear_time() {
+    let text = format!("{}!", "a".repeat(5000));
+    for pattern in ["(a+)+$", "(a|a)*$", "(a|aa)+$", "(.*a){20}$", "^(([a-z])+.)+[A-Z]([a-z])+$"] {
+        let filter = Filter::parse(&format!("off,[{{a~\"{pattern}\"}}]=info")).unwrap();
+        let fields = [("a", FieldValue::Text(&text))];
+        let record = Record { target: "app", level: Level::Info, fields: &fields, spans: &[] };
+        // It would not come back.
+        let _ = filter.explain(&record);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::level::Level;
 use crate::metric;
 use crate::router;
 use crate::scope::{self, Entered};
+use crate::variables;
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
@@ -83,7 +84,9 @@ fn print_before_panics() {
 
 /// What is printed: `RUST_LOG`, else `info`.
 pub(super) fn filter() -> Filter {
-    let text = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let (text, errors) = variables::read(|variable| variable("RUST_LOG"));
+    errors.iter().for_each(report_filter);
+    let text = text.filter(|text| !text.is_empty());
     let filter = text.map_or_else(|| Ok(Filter::level(Level::Info)), |text| text.parse());
     filter.unwrap_or_else(|error| {
         report_filter(&error);
