@@ -71,6 +71,7 @@
 pub mod context;
 #[cfg(feature = "tokio")]
 pub mod task;
+pub mod testing;
 
 mod attributes;
 mod builder;
@@ -100,10 +101,11 @@ pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;
 pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
 pub use telemetry_core::redaction::{self, Secret};
+pub use telemetry_core::resource;
 pub use telemetry_core::{Error, Level, Measured, Sampler, Waits};
+pub use telemetry_core::{assert_event, assert_metric, assert_no_event, assert_span_tree};
 pub use telemetry_core::{batch, callsite, export, ledger, metric, pipeline, record};
 pub use telemetry_core::{counter, event, gauge, histogram};
-pub use telemetry_core::{resource, testing};
 
 #[cfg(feature = "layer")]
 pub use telemetry_core::TelemetryLayer;

@@ -1,0 +1,98 @@
+//! For tests: of what a program emits, and of exporters.
+//!
+//! ```
+//! use telemetry_toolkit::{assert_event, assert_metric, assert_span_tree, testing};
+//!
+//! #[tracing::instrument]
+//! fn charge(amount: u32) {
+//!     if amount == 0 {
+//!         tracing::warn!(amount, "nothing to charge");
+//!     }
+//!     metrics::counter!("charges").increment(1);
+//! }
+//!
+//! // In a `#[test]`, beside others that run at the same time:
+//! let captured = testing::capture();
+//! charge(0);
+//! assert_event!(captured, level: Warn, message: testing::contains("nothing"), amount = 0);
+//! assert_span_tree!(captured, "charge");
+//! assert_metric!(captured, "charges" == 1);
+//! ```
+//!
+//! What is captured is printed as well, in the console's compact style and with the test that
+//! fails; `RUST_LOG` says what of it, `info` unless it is set. See `docs/testing.md`.
+//!
+//! # Invariants
+//!
+//! - The first call decides how records are printed, for the process.
+
+pub use telemetry_core::testing::*;
+
+/// Prints what the calling thread emits, and what is started in here, with the test: call it in
+/// any test, any number of times, from any thread.
+///
+/// See [`telemetry_core::testing::init_for_tests`]; [`capture`] does it as well.
+///
+/// ```
+/// telemetry_toolkit::testing::init_for_tests();
+/// tracing::info!("shown if the test fails");
+/// ```
+pub fn init_for_tests() {
+    print_as_the_console();
+    telemetry_core::testing::init_for_tests();
+}
+
+/// Begins to capture what the calling thread emits and measures, and everything that is started in
+/// here through the wrappers of [`task`](crate::task) and [`context`](crate::context), until the
+/// capture is dropped.
+///
+/// See [`telemetry_core::testing::capture`].
+///
+/// ```
+/// use telemetry_toolkit::{assert_event, testing};
+///
+/// let captured = testing::capture();
+/// tracing::info!(port = 8080, "listening");
+/// assert_event!(captured, port = 8080);
+/// ```
+#[must_use = "it captures until it is dropped"]
+pub fn capture() -> Capture {
+    print_as_the_console();
+    telemetry_core::testing::capture()
+}
+
+#[cfg(not(feature = "console"))]
+fn print_as_the_console() {}
+
+#[cfg(feature = "console")]
+fn print_as_the_console() {
+    use crate::{Colours, ConsoleExporter, Style};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let console = ConsoleExporter::builder()
+            .writer(Box::new(Printed))
+            .style(Style::Compact)
+            .colours(Colours::Never)
+            .build();
+        if let Ok(console) = console {
+            print_with(console);
+        }
+    });
+}
+
+/// Prints: `libtest` shows with a test what its thread prints, not what it writes.
+#[cfg(feature = "console")]
+struct Printed;
+
+#[cfg(feature = "console")]
+impl std::io::Write for Printed {
+    #[expect(clippy::print_stdout, reason = "`libtest` captures what is printed alone")]
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        print!("{}", String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
