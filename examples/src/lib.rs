@@ -13,4 +13,6 @@ mod documents {
     mod sampling {}
     #[doc = include_str!("../../docs/redaction.md")]
     mod redaction {}
+    #[doc = include_str!("../../docs/testing.md")]
+    mod testing {}
 }

@@ -68,6 +68,54 @@ fn captures_and_test_log_go_together() {
     assert_passes("subscribers::with_test_log");
 }
 
+/// A logger of another library's.
+struct TheirLogger;
+
+impl log::Log for TheirLogger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, _: &log::Record<'_>) {}
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn logger_first() {
+    if !is_scenario("subscribers::logger_first") {
+        return;
+    }
+    log::set_logger(&TheirLogger).unwrap();
+    ours();
+    let captured = testing::capture();
+    log::error!("theirs");
+    let failure = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        assert_event!(captured, message: "theirs");
+    }));
+    let text = failure.unwrap_err().downcast_ref::<String>().unwrap().clone();
+    assert!(text.contains("not captured: records of the `log` crate: the global"), "{text}");
+}
+
+#[test]
+fn logger_second() {
+    if is_scenario("subscribers::logger_second") {
+        ours();
+        // Of the two things that it does, one is refused: the logger.
+        tracing_subscriber::fmt().try_init().unwrap_err();
+        assert!(tracing::dispatcher::get_default(|current| current.is::<TheirSubscriber>()));
+        ours();
+    }
+}
+
+type TheirSubscriber = tracing_subscriber::fmt::Subscriber;
+
+#[test]
+fn captures_leave_a_logger_that_is_there_and_say_so() {
+    assert_passes("subscribers::logger_first");
+    assert_passes("subscribers::logger_second");
+}
+
 fn attached() -> (Pipeline, MemoryExporter) {
     let memory = MemoryExporter::new("memory");
     let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();

@@ -12,3 +12,10 @@ mod crowd;
 mod measured;
 mod places;
 mod spans;
+
+use telemetry_core::testing::{self, Capture};
+
+/// A capture, in a process with this face of the recorder.
+fn capture() -> Capture {
+    testing::capture()
+}

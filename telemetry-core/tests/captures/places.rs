@@ -1,5 +1,6 @@
 //! Where a capture reaches: threads, tasks, futures, other subscribers, and their ends.
 
+use crate::capture;
 use std::sync::mpsc;
 use telemetry_core::context::{self, Carried, InContext};
 use telemetry_core::{assert_event, assert_no_event, event, testing};
@@ -11,7 +12,7 @@ fn multi_thread() -> tokio::runtime::Runtime {
 
 #[test]
 fn threads_and_what_they_start_are_captured() {
-    let captured = testing::capture();
+    let captured = capture();
     let nested = || {
         info!("of the thread");
         context::spawn_thread("inner", || info!("of its thread")).unwrap().join().unwrap();
@@ -28,7 +29,7 @@ fn threads_and_what_they_start_are_captured() {
 #[test]
 fn tasks_on_other_threads_are_captured_and_nothing_else_of_their_threads() {
     let runtime = multi_thread();
-    let captured = testing::capture();
+    let captured = capture();
     let task = |number: u64| async move {
         for _ in 0..10 {
             info!(number, "of the task");
@@ -52,7 +53,7 @@ fn test_future_and_its_futures_are_captured_on_either_runtime() {
     for runtime in [tokio::runtime::Builder::new_current_thread().build().unwrap(), multi_thread()]
     {
         runtime.block_on(async {
-            let captured = testing::capture();
+            let captured = capture();
             info!("in the test's future");
             tokio::task::yield_now().await;
             let moved = captured.in_capture(async { info!("moved") });
@@ -66,7 +67,7 @@ fn test_future_and_its_futures_are_captured_on_either_runtime() {
 #[test]
 fn context_of_outside_leads_out_of_the_capture() {
     let before = Carried::capture();
-    let captured = testing::capture();
+    let captured = capture();
     before.run(|| info!("of a task that was there before"));
     info!("of the test");
     assert_eq!(captured.events().len(), 1, "{:?}", captured.events());
@@ -75,12 +76,12 @@ fn context_of_outside_leads_out_of_the_capture() {
 #[test]
 fn thread_that_outlives_its_capture_goes_on_alone() {
     let (sender, receiver) = mpsc::sync_channel::<()>(0);
-    let captured = testing::capture();
+    let captured = capture();
     let thread = context::spawn_thread("long", move || {
         info!("captured");
         receiver.recv().unwrap();
         info!("after the end");
-        let own = testing::capture();
+        let own = capture();
         info!("of its own");
         own.events().len()
     });
@@ -88,7 +89,7 @@ fn thread_that_outlives_its_capture_goes_on_alone() {
         std::thread::yield_now();
     }
     drop(captured);
-    let captured = testing::capture();
+    let captured = capture();
     sender.send(()).unwrap();
     assert_eq!(thread.unwrap().join().unwrap(), 1);
     assert!(captured.records().is_empty());
@@ -96,7 +97,7 @@ fn thread_that_outlives_its_capture_goes_on_alone() {
 
 #[test]
 fn events_of_the_own_macro_and_log_records_are_captured() {
-    let captured = testing::capture();
+    let captured = capture();
     event!(Debug, "cache.miss", { bytes = 512_u64 }, { key = "a" });
     log::warn!(target: "library", key = 7; "from `log`");
     assert_event!(captured, level: Debug, name: "cache.miss", bytes = 512, key = "a");
@@ -105,7 +106,7 @@ fn events_of_the_own_macro_and_log_records_are_captured() {
 
 #[test]
 fn values_of_scopes_are_fields() {
-    let captured = testing::capture();
+    let captured = capture();
     let _scope = context::scope([("tenant", "acme")]);
     info!("inside");
     assert_event!(captured, tenant = "acme");
@@ -116,7 +117,7 @@ fn another_subscriber_of_the_thread_gets_back_what_it_had() {
     let theirs = tracing_subscriber::registry();
     tracing::subscriber::with_default(theirs, || {
         let before = info_span_id();
-        let captured = testing::capture();
+        let captured = capture();
         info!("captured");
         assert_event!(captured, message: "captured");
         drop(captured);
@@ -126,7 +127,7 @@ fn another_subscriber_of_the_thread_gets_back_what_it_had() {
 
 #[test]
 fn secrets_are_redacted_as_for_exporters() {
-    let captured = testing::capture();
+    let captured = capture();
     let span = tracing::info_span!("login", password = "hunter2", url = "http://u:hunter2@host");
     span.record("password", "hunter2");
     span.in_scope(|| {
@@ -145,7 +146,7 @@ fn info_span_id() -> Option<tracing::Id> {
 
 #[test]
 fn subscriber_that_is_set_inside_a_capture_is_named_when_an_assertion_fails() {
-    let captured = testing::capture();
+    let captured = capture();
     let theirs = tracing::subscriber::set_default(tracing_subscriber::registry());
     info!("lost to the other one");
     let failure = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -158,7 +159,7 @@ fn subscriber_that_is_set_inside_a_capture_is_named_when_an_assertion_fails() {
 
 #[test]
 fn capture_that_is_full_says_what_it_lost() {
-    let captured = testing::capture();
+    let captured = capture();
     let large = "x".repeat(16 * 1024 - 1);
     let fits = testing::CAPTURE_BYTES_MAX / (16 * 1024 + 128);
     for number in 0..fits + 100 {

@@ -1,17 +1,17 @@
 //! Spans that begin or end outside of a capture, and spans of other captures.
 
+use crate::capture;
 use std::time::Duration;
-use telemetry_core::testing;
 use telemetry_core::{assert_event, assert_no_event, assert_span_tree};
 use tracing::{debug_span, info, info_span};
 
 #[test]
 fn span_of_before_is_named_around_what_is_captured() {
-    let outer = testing::capture();
+    let outer = capture();
     let (request, query) = (info_span!("request", id = 7), info_span!("query"));
     let entered = request.entered();
     {
-        let captured = testing::capture();
+        let captured = capture();
         info!("directly");
         query.in_scope(|| {
             let _inner = debug_span!("inner").entered();
@@ -32,7 +32,7 @@ fn span_of_before_is_named_around_what_is_captured() {
 
 #[test]
 fn span_that_outlives_its_capture_closes_without_harm() {
-    let captured = testing::capture();
+    let captured = capture();
     let span = info_span!("long");
     let entered = span.clone().entered();
     assert_eq!(captured.span_tree().spans()[0].duration, None);
@@ -40,7 +40,7 @@ fn span_that_outlives_its_capture_closes_without_harm() {
     span.record("nothing", 1);
     drop(entered);
     drop(span);
-    let captured = testing::capture();
+    let captured = capture();
     info!("after");
     assert_span_tree!(captured, "");
     assert_eq!((captured.records().len(), captured.lost()), (1, 0));
@@ -48,11 +48,11 @@ fn span_that_outlives_its_capture_closes_without_harm() {
 
 #[test]
 fn span_ends_in_the_capture_it_began_in_from_wherever_it_is_closed() {
-    let outer = testing::capture();
+    let outer = capture();
     let here = info_span!("closed_inside", result = tracing::field::Empty);
     let there = info_span!("closed_by_another_thread", result = tracing::field::Empty);
     {
-        let inner = testing::capture();
+        let inner = capture();
         here.record("result", 1);
         drop(here);
         assert!(inner.records().is_empty());
@@ -70,10 +70,10 @@ fn span_ends_in_the_capture_it_began_in_from_wherever_it_is_closed() {
 
 #[test]
 fn innermost_capture_takes_and_the_outer_one_goes_on_after_it() {
-    let outer = testing::capture();
+    let outer = capture();
     info!("before");
     {
-        let inner = testing::capture();
+        let inner = capture();
         info!("inside");
         assert_event!(inner, count: 1);
     }
@@ -85,21 +85,21 @@ fn innermost_capture_takes_and_the_outer_one_goes_on_after_it() {
 
 #[test]
 fn captures_may_end_in_any_order() {
-    let outer = testing::capture();
-    let inner = testing::capture();
+    let outer = capture();
+    let inner = capture();
     drop(outer);
     info!("inside");
     assert_event!(inner, message: "inside");
     drop(inner);
     info!("to nobody");
-    let last = testing::capture();
+    let last = capture();
     info!("last");
     assert_eq!(last.events().len(), 1);
 }
 
 #[test]
 fn durations_are_those_of_the_spans() {
-    let captured = testing::capture();
+    let captured = capture();
     let span = info_span!("slow");
     std::thread::sleep(Duration::from_millis(20));
     drop(span);
@@ -110,7 +110,7 @@ fn durations_are_those_of_the_spans() {
 
 #[test]
 fn thousands_of_nested_spans_are_drawn_on_a_small_stack() {
-    let captured = testing::capture();
+    let captured = capture();
     let mut spans = vec![info_span!("root").entered()];
     for _ in 0..5_000 {
         spans.push(info_span!("nested").entered());

@@ -8,6 +8,11 @@
 mod beside;
 mod face;
 
+#[path = "../captures/places.rs"]
+mod captured_places;
+#[path = "../captures/spans.rs"]
+mod captured_spans;
+
 #[path = "../it/backpressure.rs"]
 mod backpressure;
 #[path = "../it/conformance.rs"]
@@ -38,3 +43,11 @@ mod spans;
 mod support;
 #[path = "../it/threads.rs"]
 mod threads;
+
+use telemetry_core::testing::{self, Capture};
+
+/// A capture, in a process with this face of the recorder.
+fn capture() -> Capture {
+    drop(face::builder());
+    testing::capture()
+}
