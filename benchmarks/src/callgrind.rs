@@ -36,6 +36,8 @@ fn total(subject: &dyn Subject, setup: &Setup, op: Op, ops: u64) -> Result<u64> 
     let mut program: Vec<OsString> = program.map(OsString::from).to_vec();
     program.push(out_option);
     let mut child = Child::start_under(&program, subject, setup)?;
+    // First calls, and what they leave to others to do.
+    child.ask(&format!("batch {} 1", op.word()))?;
     child.ask(&format!("batch {} {ops}", op.word()))?;
     child.end()?;
     read_total(&out)

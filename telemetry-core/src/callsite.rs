@@ -6,12 +6,13 @@
 //! - Names are copies: the worker and the exporters never follow a `&'static Metadata`, whose
 //!   library may have been unloaded.
 //! - An entry's decision is one word, epoch and sink mask together, so that a caller sees both
-//!   of the same filter.
+//!   of the same filter. What belongs to a dynamic one beside it is read together with it, or not
+//!   at all.
 //! - At most [`CALLSITES_MAX`] entries; a callsite beyond that shares the entry of its level.
 
 use crate::level::Level;
 use crate::redaction;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tracing_core::Metadata;
 
@@ -22,6 +23,16 @@ pub const CALLSITES_MAX: u32 = 1 << 20;
 const EPOCH_SHIFT: u32 = 32;
 const URGENT: u64 = 1 << 40;
 const DYNAMIC: u64 = 1 << 41;
+/// Of a dynamic one: it is wanted if no directive of spans and fields applies.
+const WANTED: u64 = 1 << 42;
+/// Of a dynamic one: its own fields may decide.
+const FIELDS: u64 = 1 << 43;
+/// Of a dynamic one: what belongs to it is being written.
+const UNSURE: u64 = 1 << 44;
+/// Of a dynamic one: it is wanted for certain, and fields are redacted.
+const CERTAIN: u64 = 1 << 45;
+/// Of a dynamic one: the lower half of its plan's number.
+const PLAN_SHIFT: u32 = 48;
 
 const BUCKETS: usize = 4096;
 /// Segment n of the id index holds `FIRST_SEGMENT << n` entries.
@@ -119,8 +130,11 @@ impl Decision {
 
     /// Spans and fields decide, or fields are redacted. It has no sinks, so that the fast path of
     /// a wanted callsite need not ask.
-    pub(crate) fn dynamic(epoch: u8) -> Self {
-        Self(u64::from(epoch) << EPOCH_SHIFT | DYNAMIC)
+    fn dynamic(epoch: u8, plan: u32, static_sinks: u32, candidates: u64) -> Self {
+        let wanted = if static_sinks == 0 { 0 } else { WANTED };
+        let fields = if candidates == 0 { 0 } else { FIELDS };
+        let plan = u64::from(plan as u16) << PLAN_SHIFT;
+        Self(u64::from(epoch) << EPOCH_SHIFT | DYNAMIC | wanted | fields | plan)
     }
 
     #[inline(always)]
@@ -145,10 +159,33 @@ impl Decision {
         self.0 & DYNAMIC != 0
     }
 
+    /// Of a dynamic one: is it wanted if no directive of spans and fields applies?
+    #[inline(always)]
+    pub(crate) fn is_wanted_otherwise(self) -> bool {
+        self.0 & WANTED != 0
+    }
+
+    /// Of a dynamic one: is it wanted whatever spans and fields say, and are fields redacted?
+    #[inline(always)]
+    pub(crate) fn is_certain(self) -> bool {
+        self.0 & CERTAIN != 0
+    }
+
+    /// Of a dynamic one: may its own fields decide?
+    #[inline(always)]
+    pub(crate) fn asks_fields(self) -> bool {
+        self.0 & FIELDS != 0
+    }
+
     /// Does nobody want it, whatever spans and fields say?
     #[inline(always)]
     pub(crate) fn is_nobody(self) -> bool {
         self.0 == 0
+    }
+
+    /// Is it dynamic, of this plan, with everything in place that belongs to it?
+    fn is_complete(self, plan: u32) -> bool {
+        self.0 & (DYNAMIC | UNSURE) == DYNAMIC && (self.0 >> PLAN_SHIFT) as u16 == plan as u16
     }
 }
 
@@ -177,6 +214,23 @@ impl Verdict {
     /// Nobody wants it.
     pub(crate) const NOBODY: Self =
         Self { decision: Decision::NOBODY, static_sinks: 0, candidates: 0 };
+
+    /// Targets and levels have decided.
+    pub(crate) fn of(decision: Decision, static_sinks: u32) -> Self {
+        Self { decision, static_sinks, candidates: 0 }
+    }
+
+    /// Spans and fields decide, by the plan of this number.
+    pub(crate) fn dynamic(epoch: u8, plan: u32, static_sinks: u32, candidates: u64) -> Self {
+        let decision = Decision::dynamic(epoch, plan, static_sinks, candidates);
+        Self { decision, static_sinks, candidates }
+    }
+
+    /// Targets and levels have decided by the plan of this number, and fields are redacted.
+    pub(crate) fn redacting(epoch: u8, plan: u32, static_sinks: u32) -> Self {
+        let verdict = Self::dynamic(epoch, plan, static_sinks, 0);
+        Self { decision: Decision(verdict.decision.0 | CERTAIN), ..verdict }
+    }
 }
 
 impl Callsite {
@@ -263,19 +317,35 @@ impl Callsite {
         Decision(self.decision.load(Ordering::Relaxed))
     }
 
-    /// The decision with what is needed to complete it.
-    pub(crate) fn verdict(&self) -> Verdict {
-        Verdict {
-            // Acquire: pairs with the Release in `decide`; what belongs to the word is visible.
-            decision: Decision(self.decision.load(Ordering::Acquire)),
+    /// The decision with what is needed to complete it, if spans and fields decide by the plan of
+    /// this number; `None` for a decision of another plan or without spans and fields, and while a
+    /// new one is being written.
+    pub(crate) fn verdict(&self, plan: u32) -> Option<Verdict> {
+        // Acquire: pairs with the Release in `decide`; what belongs to the word is visible.
+        let decision = Decision(self.decision.load(Ordering::Acquire));
+        if !decision.is_complete(plan) {
+            return None;
+        }
+        let verdict = Verdict {
+            decision,
             static_sinks: self.static_sinks.load(Ordering::Relaxed),
             candidates: self.candidates.load(Ordering::Relaxed),
-        }
+        };
+        // The fence keeps the second look behind the reads: if any of them saw what belongs to
+        // another decision, the word has changed.
+        fence(Ordering::Acquire);
+        (self.decision.load(Ordering::Relaxed) == decision.0).then_some(verdict)
     }
 
+    /// Sets the decision; one caller at a time.
     pub(crate) fn decide(&self, verdict: Verdict) {
-        self.static_sinks.store(verdict.static_sinks, Ordering::Relaxed);
-        self.candidates.store(verdict.candidates, Ordering::Relaxed);
+        if verdict.decision.is_dynamic() {
+            self.decision.store(verdict.decision.0 | UNSURE, Ordering::Relaxed);
+            // Whoever reads one of the two below finds the word changed when it looks again.
+            fence(Ordering::Release);
+            self.static_sinks.store(verdict.static_sinks, Ordering::Relaxed);
+            self.candidates.store(verdict.candidates, Ordering::Relaxed);
+        }
         // Release: whoever finds the word dynamic finds what belongs to it.
         self.decision.store(verdict.decision.0, Ordering::Release);
     }
@@ -315,17 +385,18 @@ pub(crate) fn find_at(address: usize) -> Option<&'static Callsite> {
     None
 }
 
+/// The entry of a `tracing` callsite, if it is registered and says what the metadata say now.
+pub(crate) fn find_current(metadata: &'static Metadata<'static>) -> Option<&'static Callsite> {
+    find(metadata).filter(|callsite| callsite.description.is_of(metadata))
+}
+
 /// The entry of a `tracing` callsite, made now if there is none; `true` when it is new.
 pub(crate) fn find_or_register(metadata: &'static Metadata<'static>) -> (&'static Callsite, bool) {
-    if let Some(callsite) = find(metadata)
-        && callsite.description.is_of(metadata)
-    {
+    if let Some(callsite) = find_current(metadata) {
         return (callsite, false);
     }
     let _append = APPEND.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(callsite) = find(metadata)
-        && callsite.description.is_of(metadata)
-    {
+    if let Some(callsite) = find_current(metadata) {
         return (callsite, false);
     }
     let address = std::ptr::from_ref(metadata) as usize;
@@ -430,23 +501,61 @@ mod tests {
         assert!(position(CALLSITES_MAX).0 < SEGMENTS);
     }
 
-    #[test]
-    fn registered_callsite_is_found_by_its_id() {
-        let callsite = register(Description {
+    fn probe(target: &str) -> &'static Callsite {
+        register(Description {
             span: false,
             level: Level::Warn,
             name: "probe".to_owned(),
-            target: "callsite::tests".to_owned(),
+            target: target.to_owned(),
             module: None,
             file: None,
             line: None,
             fields: vec!["message".to_owned()],
             measurements: 0,
             named: false,
-        });
+        })
+    }
+
+    #[test]
+    fn registered_callsite_is_found_by_its_id() {
+        let callsite = probe("callsite::tests");
         let found = by_id(callsite.id()).expect("it was registered above");
         assert!(std::ptr::eq(found, callsite));
         assert_eq!(found.decision(), Decision::NOBODY);
         assert!(by_id(0).is_none());
+    }
+
+    #[test]
+    fn what_belongs_to_a_decision_is_read_with_it_or_not_at_all() {
+        let callsite = probe("callsite::tests::verdict");
+        let dynamic = Verdict::dynamic(3, 0x1_0007, 1, 0b10);
+        callsite.decide(dynamic);
+        assert_eq!(callsite.verdict(0x1_0007), Some(dynamic));
+        assert_eq!(callsite.verdict(0x1_0008), None, "another plan's");
+        callsite.decision.fetch_or(UNSURE, Ordering::Relaxed);
+        assert_eq!(callsite.verdict(0x1_0007), None, "it is being written");
+        assert!(callsite.decision().is_dynamic() && callsite.decision().sinks() == 0);
+        callsite.decide(Verdict::of(Decision::of(3, 1, Level::Warn), 1));
+        assert_eq!(callsite.verdict(0x1_0007), None, "spans and fields have no say");
+    }
+
+    #[test]
+    fn reader_beside_a_writer_sees_one_verdict_or_none() {
+        let callsite = probe("callsite::tests::race");
+        let verdict = |plan: u32| Verdict::dynamic(1, plan, plan, u64::from(plan));
+        callsite.decide(verdict(1));
+        std::thread::scope(|scope| {
+            let writer =
+                scope.spawn(|| (2..200_000).for_each(|plan| callsite.decide(verdict(plan))));
+            let mut seen = 0;
+            while !writer.is_finished() || seen == 0 {
+                let plan = callsite.static_sinks.load(Ordering::Relaxed);
+                if let Some(found) = callsite.verdict(plan) {
+                    assert_eq!(found.static_sinks as u16, plan as u16);
+                    assert_eq!(u64::from(found.static_sinks), found.candidates);
+                    seen += 1;
+                }
+            }
+        });
     }
 }

@@ -5,10 +5,13 @@
 //! - A diagnostic goes to standard error (as `OTEL_LOG_LEVEL` allows, `info` by default) and into
 //!   the pipeline, as a record of target `telemetry`.
 //! - At most one per cause in ten seconds; those left out are counted and named by the next one.
+//!   Of what is changed in a running pipeline, this holds for standard error only: each change is a
+//!   record.
 //! - Reporting never fails, waits or panics: standard error may be closed, or a pipe whose reader
 //!   has stopped. What has no room there is not printed.
 
 use crate::clock;
+use crate::error::Error;
 use crate::level::Level;
 use crate::redaction;
 use crate::standard_error;
@@ -29,19 +32,75 @@ pub(crate) struct Diagnostic {
     pub(crate) cause: &'static str,
     pub(crate) level: Level,
     pub(crate) text: String,
+    /// Several lines that show what the text is about.
+    pub(crate) excerpt: String,
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) reach: Reach,
+}
+
+/// Who gets a diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The exporters whose filters want it.
+    Filtered,
+    /// Every exporter that takes logs: it is about the filters.
+    Everyone,
+}
+
+impl Diagnostic {
+    fn new(cause: &'static str, level: Level, text: String) -> Self {
+        let (text, excerpt, fields) = (redaction::clean(text), String::new(), Vec::new());
+        Self { cause, level, text, excerpt, fields, reach: Reach::Filtered }
+    }
 }
 
 struct State {
     last: BTreeMap<&'static str, (Instant, u64)>,
     waiting: VecDeque<Diagnostic>,
+    /// How many had no room among those that wait.
+    left_out: u64,
     least: Option<Level>,
 }
 
-static STATE: Mutex<State> =
-    Mutex::new(State { last: BTreeMap::new(), waiting: VecDeque::new(), least: Some(Level::Info) });
+static STATE: Mutex<State> = Mutex::new(State {
+    last: BTreeMap::new(),
+    waiting: VecDeque::new(),
+    left_out: 0,
+    least: Some(Level::Info),
+});
 
 fn state() -> std::sync::MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// How many of a cause were left out since the last one; `None` = one more is left out.
+    fn left_out_before(&mut self, cause: &'static str) -> Option<u64> {
+        let now = clock::now();
+        if self.last.len() >= CAUSES_MAX && !self.last.contains_key(cause) {
+            return None;
+        }
+        let before = self.last.get_mut(cause);
+        if let Some((last, left_out)) = before
+            && now.saturating_duration_since(*last) < QUIET
+        {
+            *left_out += 1;
+            return None;
+        }
+        Some(self.last.insert(cause, (now, 0)).map_or(0, |(_, left_out)| left_out))
+    }
+
+    fn wait(&mut self, diagnostic: Diagnostic) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(diagnostic);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn prints(&self, level: Level) -> bool {
+        self.least.is_some_and(|least| level >= least)
+    }
 }
 
 /// Sets the least severe level that goes to standard error; `None` = nothing does.
@@ -54,43 +113,84 @@ pub fn set_level(least: Option<Level>) {
 /// `cause` names the kind of trouble (`otlp.export`, `file.write`): at most one report per cause
 /// is made in [`QUIET`]. The text is printed on one line, control characters escaped.
 pub fn report(cause: &'static str, level: Level, text: impl Into<String>) {
-    let mut text = redaction::clean(text.into());
+    say(Diagnostic::new(cause, level, text.into()));
+}
+
+/// Reports errors of one cause with their sources and, where they have one, the spot in the text
+/// that is wrong.
+pub fn report_errors(cause: &'static str, level: Level, errors: &[Error]) {
+    // `Debug` is the text with its sources: whoever handles the error prints the chain.
+    let texts: Vec<_> = errors.iter().map(|error| format!("{error:?}")).collect();
+    let excerpts: String = errors.iter().filter_map(Error::excerpt).collect();
+    say(Diagnostic {
+        excerpt: redaction::clean(excerpts),
+        ..Diagnostic::new(cause, level, texts.join("; "))
+    });
+}
+
+fn say(mut diagnostic: Diagnostic) {
     let print = {
         let mut state = state();
-        let now = clock::now();
-        if state.last.len() >= CAUSES_MAX && !state.last.contains_key(cause) {
-            return;
-        }
-        let (last, left_out) = state.last.get(cause).copied().unwrap_or((now, 0));
-        let is_first = !state.last.contains_key(cause);
-        if !is_first && now.saturating_duration_since(last) < QUIET {
-            state.last.insert(cause, (last, left_out + 1));
-            return;
-        }
-        if left_out > 0 {
-            text.push_str(&format!(" ({left_out} more like it since the last report)"));
-        }
-        state.last.insert(cause, (now, 0));
-        if state.waiting.len() < WAITING_MAX {
-            state.waiting.push_back(Diagnostic { cause, level, text: text.clone() });
-        }
-        state.least.is_some_and(|least| level >= least)
+        let Some(left_out) = state.left_out_before(diagnostic.cause) else { return };
+        note_left_out(&mut diagnostic.text, left_out);
+        state.wait(diagnostic.clone());
+        state.prints(diagnostic.level)
     };
     if print {
-        print_line(cause, level, &text);
+        print_diagnostic(&diagnostic);
     }
 }
 
-fn print_line(cause: &str, level: Level, text: &str) {
-    let mut line = format!("telemetry {level} {cause}: ");
-    crate::document::push_plain(text, &mut line);
+/// Tells every exporter of a change in the running pipeline, or of one that was refused.
+pub(crate) fn audit(
+    cause: &'static str,
+    level: Level,
+    text: String,
+    fields: Vec<(&'static str, String)>,
+    refused: Option<&Error>,
+) {
+    let excerpt = redaction::clean(refused.and_then(Error::excerpt).unwrap_or_default().to_owned());
+    let fields = fields.into_iter().map(|(key, value)| (key, redaction::clean(value))).collect();
+    let reach = Reach::Everyone;
+    let mut printed = Diagnostic { excerpt, fields, reach, ..Diagnostic::new(cause, level, text) };
+    let print = {
+        let mut state = state();
+        state.wait(printed.clone());
+        let left_out = state.left_out_before(cause);
+        note_left_out(&mut printed.text, left_out.unwrap_or_default());
+        left_out.is_some() && state.prints(level)
+    };
+    if print {
+        print_diagnostic(&printed);
+    }
+}
+
+fn note_left_out(text: &mut String, left_out: u64) {
+    if left_out > 0 {
+        text.push_str(&format!(" ({left_out} more like it since the last report)"));
+    }
+}
+
+fn print_diagnostic(diagnostic: &Diagnostic) {
+    let mut line = format!("telemetry {} {}: ", diagnostic.level, diagnostic.cause);
+    crate::document::push_plain(&diagnostic.text, &mut line);
+    for part in diagnostic.excerpt.lines() {
+        line.push_str("\n  ");
+        crate::document::push_plain(part, &mut line);
+    }
     // A closed or full standard error leaves nobody to tell; the record is on its way all the same.
     standard_error::write_line(line);
 }
 
 /// Takes what is to become records; the worker calls it.
 pub(crate) fn take_waiting() -> Vec<Diagnostic> {
-    state().waiting.drain(..).collect()
+    let mut state = state();
+    let left_out = std::mem::take(&mut state.left_out);
+    let mut waiting: Vec<_> = state.waiting.drain(..).collect();
+    if let Some(last) = waiting.last_mut().filter(|_| left_out > 0) {
+        last.text.push_str(&format!(" (and {left_out} more reports that had no room)"));
+    }
+    waiting
 }
 
 #[cfg(test)]

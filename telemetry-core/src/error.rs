@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub struct Error {
     kind: Kind,
     text: String,
+    excerpt: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -72,7 +73,28 @@ impl Error {
     }
 
     fn new(kind: Kind, text: String) -> Self {
-        Self { kind, text, source: None }
+        Self { kind, text, excerpt: None, source: None }
+    }
+
+    /// The same, with lines that show the spot.
+    pub(crate) fn with_excerpt(self, excerpt: String) -> Self {
+        Self { excerpt: Some(excerpt), ..self }
+    }
+
+    /// Some lines that show the spot in a text that cannot be understood, with carets under it.
+    ///
+    /// ```
+    /// use telemetry_core::filter::Filter;
+    ///
+    /// let error = "info,app=debgu".parse::<Filter>().unwrap_err();
+    /// let excerpt = " |
+    ///  | info,app=debgu
+    ///  |          ^^^^^ did you mean `debug`?
+    /// ";
+    /// assert_eq!(error.excerpt(), Some(excerpt));
+    /// ```
+    pub fn excerpt(&self) -> Option<&str> {
+        self.excerpt.as_deref()
     }
 
     /// Is a setting wrong, so that another value would help?

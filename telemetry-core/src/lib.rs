@@ -20,6 +20,7 @@ mod fork;
 mod worker;
 mod runner;
 mod flush;
+mod control;
 
 mod macros;
 pub mod bridge;

@@ -12,6 +12,7 @@
 use crate::chunk::Producer;
 use crate::intake::Intake;
 use crate::own::{self, is_own_thread};
+use crate::plan::Plan;
 use crate::propagation::Frames;
 use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
@@ -53,13 +54,21 @@ pub(crate) struct Current {
     pub(crate) flags: u64,
 }
 
-/// What a span and those around it carry, of the attached pipeline's rules.
+/// What a span and those around it carry, of the attached plan's rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Around {
     pub(crate) handle: u64,
-    /// Holds as long as this is `slots::carried_version`.
+    /// Holds as long as this is `router::carried_version`.
     pub(crate) version: u64,
     pub(crate) directives: u64,
+}
+
+/// The attached plan with a copy of its rules, which a thread has for itself: patterns have memory
+/// to work in, and its lock.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) rules: Option<Rules>,
 }
 
 /// A thread's own state.
@@ -80,8 +89,8 @@ pub(crate) struct Local {
     pub(crate) takers: Takers,
     /// The last event's callsite: how the `log` bridge knows `tracing`'s own log record of it.
     pub(crate) last_callsite: Cell<u32>,
-    /// The attached pipeline's rules, as this thread knows them.
-    pub(crate) rules: RefCell<Option<Rules>>,
+    /// The attached plan, as this thread knows it.
+    pub(crate) known: RefCell<Option<Known>>,
     /// What was found last of the spans around this thread.
     pub(crate) around: Cell<Around>,
     /// Fields are being held against rules: a nested record comes from a value's `Debug`.
@@ -193,7 +202,7 @@ impl Local {
             side: RefCell::new(Vec::new()),
             takers: Takers::new(),
             last_callsite: Cell::new(0),
-            rules: RefCell::new(None),
+            known: RefCell::new(None),
             around: Cell::new(Around { handle: 0, version: u64::MAX, directives: 0 }),
             holding: Cell::new(false),
             frames: Frames::new(),

@@ -4,6 +4,8 @@
 //!
 //! - A plan never changes: whoever holds one decides by it, whatever is attached meanwhile.
 //! - Bit `n` of a decision is sink `n` of the pipeline.
+//! - Plans have numbers that grow, so that what was found out under one is not taken for
+//!   another's.
 
 use crate::callsite::{Callsite, Decision, Verdict};
 use crate::error::Error;
@@ -11,29 +13,37 @@ use crate::export::Signals;
 use crate::filter::Filter;
 use crate::intake::Intake;
 use crate::level::Level;
-use crate::rules::Rules;
+use crate::rules::{Group, NUMBER_MAX, Rules};
 use crate::tape::Tape;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What each sink of a pipeline wants.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) epoch: u8,
-    sinks: Vec<(Signals, Filter)>,
+    /// Never 0.
+    pub(crate) number: u32,
+    groups: Vec<Group>,
     /// The directives of spans and fields, if there are any.
     pub(crate) rules: Option<Rules>,
 }
 
 impl Plan {
-    /// The plan of a pipeline's sinks.
+    /// The plan of a pipeline's sinks; `before` is the one that it replaces.
     ///
     /// # Errors
     ///
     /// The filters have too many directives of spans and fields, all taken together.
-    pub(crate) fn new(epoch: u8, sinks: Vec<(Signals, Filter)>) -> Result<Self, Error> {
-        let rules = Rules::new(&sinks, next_rules_generation)?;
-        Ok(Self { epoch, sinks, rules })
+    pub(crate) fn new(
+        epoch: u8,
+        sinks: impl IntoIterator<Item = (Signals, Filter)>,
+        before: Option<&Self>,
+    ) -> Result<Self, Error> {
+        let groups = groups(sinks);
+        let number = next_number();
+        let rules = Rules::new(&groups, number, before.and_then(|plan| plan.rules.as_ref()))?;
+        Ok(Self { epoch, number, groups, rules })
     }
 
     /// Which sinks want the records of a callsite.
@@ -52,13 +62,15 @@ impl Plan {
             // A span is there for what it carries, even if its own fate is certain.
             (may_change || (candidates != 0 && is_span)).then_some(candidates)
         });
-        // The fast path does not redact.
-        let is_slow = dynamic.is_some() || (static_sinks != 0 && callsite.redacted() != 0);
-        let decision = match is_slow {
-            true => Decision::dynamic(self.epoch),
-            false => Decision::of(self.epoch, static_sinks, callsite.level()),
-        };
-        Verdict { decision, static_sinks, candidates: dynamic.unwrap_or(0) }
+        let (epoch, number) = (self.epoch, self.number);
+        match dynamic {
+            Some(candidates) => Verdict::dynamic(epoch, number, static_sinks, candidates),
+            // The fast path does not redact.
+            None if static_sinks != 0 && callsite.redacted() != 0 => {
+                Verdict::redacting(epoch, number, static_sinks)
+            }
+            None => Verdict::of(Decision::of(epoch, static_sinks, callsite.level()), static_sinks),
+        }
     }
 
     /// Which sinks want an event without a callsite of its own; `around` is what the spans around
@@ -74,41 +86,46 @@ impl Plan {
 
     /// Which sinks want records of a target and a level, spans and fields aside.
     pub(crate) fn static_sinks(&self, target: &str, level: Level, is_span: bool) -> u32 {
-        // A span is wanted where its events are, too: for the fields around them.
-        let of_spans = if is_span { Signals::SPANS } else { Signals::LOGS };
-        let either = [of_spans, Signals::LOGS];
-        let mut sinks = 0;
-        for (n, (signals, filter)) in self.sinks.iter().enumerate() {
-            let takes = either.iter().any(|wanted| signals.contains(*wanted));
-            if takes && filter.enabled(target, level) {
-                sinks |= 1 << n;
-            }
-        }
-        sinks
-    }
-
-    /// The generation of its rules; 0 = it has none.
-    pub(crate) fn generation(&self) -> u16 {
-        self.rules.as_ref().map_or(0, |rules| rules.generation)
+        let wanting = self
+            .groups
+            .iter()
+            .filter(|group| group.sinks(is_span) != 0 && group.filter.enabled(target, level));
+        wanting.fold(0, |sinks, group| sinks | group.sinks(is_span))
     }
 
     /// The least severe level that any sink wants.
     pub(crate) fn max_level(&self) -> Option<Level> {
-        self.sinks.iter().filter_map(|(_, filter)| filter.max_level()).min()
+        self.filters().filter_map(Filter::max_level).min()
     }
 
-    /// The filters of its sinks.
+    /// The filters of its sinks, each once.
     pub(crate) fn filters(&self) -> impl Iterator<Item = &Filter> {
-        self.sinks.iter().map(|(_, filter)| filter)
+        self.groups.iter().map(|group| &group.filter)
     }
 }
 
-fn next_rules_generation() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
+/// The sinks by their filters: an equal one is asked once.
+fn groups(sinks: impl IntoIterator<Item = (Signals, Filter)>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (n, (signals, filter)) in sinks.into_iter().enumerate() {
+        let at = groups.iter().position(|group| group.filter == filter).unwrap_or_else(|| {
+            groups.push(Group { filter, event_sinks: 0, span_sinks: 0 });
+            groups.len() - 1
+        });
+        let (logs, spans) = (signals.contains(Signals::LOGS), signals.contains(Signals::SPANS));
+        groups[at].event_sinks |= u32::from(logs) << n;
+        groups[at].span_sinks |= u32::from(logs || spans) << n;
+    }
+    groups.retain(|group| group.span_sinks != 0);
+    groups
+}
+
+fn next_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
     loop {
-        let generation = NEXT.fetch_add(1, Ordering::Relaxed);
-        if generation != 0 {
-            return generation;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) & NUMBER_MAX;
+        if number != 0 {
+            return number;
         }
     }
 }
@@ -116,13 +133,41 @@ fn next_rules_generation() -> u16 {
 /// What takes the records of the threads inside it: a scoped pipeline, or a capture.
 #[derive(Debug)]
 pub(crate) struct Scope {
-    pub(crate) plan: Arc<Plan>,
+    first: Arc<Plan>,
+    /// The latest one, once there is another.
+    later: Mutex<Option<Arc<Plan>>>,
+    has_later: AtomicBool,
     pub(crate) intake: Arc<Intake>,
     /// Where a capture's records go, instead of into buffers of the intake.
     pub(crate) tape: Option<Tape>,
 }
 
 impl Scope {
+    pub(crate) fn new(plan: Arc<Plan>, intake: Arc<Intake>, tape: Option<Tape>) -> Self {
+        let (later, has_later) = (Mutex::new(None), AtomicBool::new(false));
+        Self { first: plan, later, has_later, intake, tape }
+    }
+
+    /// That of its plans.
+    pub(crate) fn epoch(&self) -> u8 {
+        self.first.epoch
+    }
+
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        // Acquire: whoever finds that there is another finds it.
+        let later = self.has_later.load(Ordering::Acquire).then(|| self.later().clone()).flatten();
+        later.unwrap_or_else(|| Arc::clone(&self.first))
+    }
+
+    fn later(&self) -> MutexGuard<'_, Option<Arc<Plan>>> {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_plan(&self, plan: Arc<Plan>) {
+        *self.later() = Some(plan);
+        self.has_later.store(true, Ordering::Release);
+    }
+
     /// Does it still take records? A capture may have ended while threads are inside it.
     pub(crate) fn is_open(&self) -> bool {
         self.tape.as_ref().is_none_or(|tape| !tape.has_ended())

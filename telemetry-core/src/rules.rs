@@ -1,21 +1,23 @@
 //! The directives of spans and fields, made ready for call sites.
 //!
 //! A *carrier* is a span (or an event, for conditions without a span's name) that meets all
-//! conditions of a directive; the directive then applies to it and to everything inside it. Each
-//! directive of a pipeline has a bit. A span's slot keeps the bits that the span carries; a record
-//! is decided by the bits of the spans around it and its own.
+//! conditions of a directive; the directive then applies to it and to everything inside it. The
+//! conditions of a pipeline's directives have a bit each, whoever uses them. A span's slot keeps
+//! the bits that the span carries; a record is decided by the bits of the spans around it and its
+//! own.
 //!
 //! # Invariants
 //!
-//! - Of one filter's directives, a lower bit belongs to the one that decides before the others.
-//! - Bits mean something only together with the generation of the rules they came from.
+//! - Of one filter's directives, the first in its group that applies decides.
+//! - Bits mean something only together with the number of the plan they were found out under. A
+//!   condition that stays keeps its bit in the next plan's rules, and knows since when it has it:
+//!   what a span carries goes on to hold when filters change.
 //! - The value of a field that is redacted is looked at by no condition: it is as in the record.
 //! - A user's `Debug` is called for a field that a condition names, its text is cut at
 //!   [`TEXT_BYTES_MAX`](crate::filter::TEXT_BYTES_MAX), and its panic stays here.
 
 use crate::callsite::Callsite;
 use crate::error::Error;
-use crate::export::Signals;
 use crate::filter::{DYNAMIC_MAX, Directive, FieldValue, Filter, Test, TextBuffer};
 use crate::level::Level;
 use crate::redaction;
@@ -25,27 +27,51 @@ use tracing_core::field::{Field, Visit};
 
 /// How many tests of directives with several of them a span remembers, for later `record`s.
 pub(crate) const REMEMBERED_MAX: usize = 31;
+/// The highest number of a plan: a span's slot has 24 bits for it.
+pub(crate) const NUMBER_MAX: u32 = (1 << 24) - 1;
+
+/// A filter, and the sinks that have it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) filter: Filter,
+    pub(crate) event_sinks: u32,
+    /// A span is wanted where its events are, too: for the fields around them.
+    pub(crate) span_sinks: u32,
+}
+
+impl Group {
+    pub(crate) fn sinks(&self, is_span: bool) -> u32 {
+        if is_span { self.span_sinks } else { self.event_sinks }
+    }
+}
 
 /// All directives of spans and fields of a pipeline.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// Tells the bits of these rules from those of others; never 0.
-    pub(crate) generation: u16,
+    /// The plan's.
+    number: u32,
     carriers: Vec<Carrier>,
     tests: Vec<FieldTest>,
-    groups: Vec<Group>,
+    groups: Vec<Steps>,
+    /// The conditions without values, as bits.
+    without_values: u64,
 }
 
-/// A directive with its tests, as bits of [`Rules::tests`].
+/// A condition with its tests, as bits of [`Rules::tests`].
 #[derive(Debug, Clone)]
 struct Carrier {
+    /// Its level is of no meaning.
     directive: Directive,
+    bit: u32,
+    /// The number of the plan that gave it its bit.
+    since: u32,
     tests: u128,
 }
 
 #[derive(Debug, Clone)]
 struct FieldTest {
-    carrier: u32,
+    /// Of a carrier.
+    bit: u32,
     field: String,
     /// `None`: the field is redacted, so that no value of it is looked at, and the test not met.
     test: Option<Test>,
@@ -53,11 +79,24 @@ struct FieldTest {
 
 /// The directives of one filter, and the sinks that have it.
 #[derive(Debug, Clone)]
-struct Group {
-    filter: Filter,
-    carriers: u64,
+struct Steps {
+    /// In the order in which they decide.
+    steps: Vec<Step>,
     event_sinks: u32,
     span_sinks: u32,
+}
+
+/// What becomes of a record that a condition applies to.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    bit: u32,
+    level: Option<Level>,
+}
+
+impl Step {
+    fn lets_through(self, level: Level) -> bool {
+        self.level.is_some_and(|least| level >= least)
+    }
 }
 
 /// What a span carries.
@@ -70,56 +109,81 @@ pub(crate) struct Carried {
 }
 
 impl Rules {
-    /// The rules of a pipeline's sinks; `None` when no filter has any.
+    /// The rules of a plan; `None` when no filter has any. `before` are those that they replace.
     ///
     /// # Errors
     ///
     /// There are too many, all filters taken together.
     pub(crate) fn new(
-        sinks: &[(Signals, Filter)],
-        generation: impl FnOnce() -> u16,
+        groups: &[Group],
+        number: u32,
+        before: Option<&Self>,
     ) -> Result<Option<Self>, Error> {
-        let mut groups: Vec<Group> = Vec::new();
-        for (n, (signals, filter)) in sinks.iter().enumerate() {
-            if !filter.is_dynamic() {
-                continue;
-            }
-            let at = groups.iter().position(|group| group.filter == *filter).unwrap_or_else(|| {
-                let filter = filter.clone();
-                groups.push(Group { filter, carriers: 0, event_sinks: 0, span_sinks: 0 });
-                groups.len() - 1
-            });
-            let bit = 1 << n;
-            let takes_logs = signals.contains(Signals::LOGS);
-            groups[at].event_sinks |= if takes_logs { bit } else { 0 };
-            let takes_spans = takes_logs || signals.contains(Signals::SPANS);
-            groups[at].span_sinks |= if takes_spans { bit } else { 0 };
-        }
-        if groups.is_empty() {
+        let mut rules = Self {
+            number,
+            carriers: Vec::new(),
+            tests: Vec::new(),
+            groups: Vec::new(),
+            without_values: 0,
+        };
+        let dynamic: Vec<_> = groups.iter().filter(|group| group.filter.is_dynamic()).collect();
+        if dynamic.is_empty() {
             return Ok(None);
         }
-        let mut rules =
-            Self { generation: 0, carriers: Vec::new(), tests: Vec::new(), groups: Vec::new() };
-        for group in groups {
-            rules.add_group(group)?;
+        for directive in dynamic.iter().flat_map(|group| group.filter.directives()) {
+            if directive.is_dynamic() && rules.bit_of(directive).is_none() {
+                rules.add_carrier(directive, before)?;
+            }
         }
+        rules.give_bits();
         rules.add_tests()?;
-        rules.generation = generation();
+        rules.without_values = rules.bits(|carrier| carrier.tests == 0);
+        rules.groups = dynamic.into_iter().map(|group| rules.steps(group)).collect();
         Ok(Some(rules))
     }
 
-    fn add_group(&mut self, mut group: Group) -> Result<(), Error> {
-        let dynamic = group.filter.directives().iter().filter(|directive| directive.is_dynamic());
-        for directive in dynamic {
-            if self.carriers.len() == DYNAMIC_MAX {
-                let right = format!("at most {DYNAMIC_MAX}, those of all exporters together");
-                return Err(Error::setting("directives with spans or fields", "more", &right));
-            }
-            group.carriers |= 1 << self.carriers.len();
-            self.carriers.push(Carrier { directive: directive.clone(), tests: 0 });
+    fn carrier_of(&self, directive: &Directive) -> Option<&Carrier> {
+        self.carriers.iter().find(|carrier| carrier.directive.is_about_the_same(directive))
+    }
+
+    fn bit_of(&self, directive: &Directive) -> Option<u32> {
+        self.carrier_of(directive).map(|carrier| carrier.bit)
+    }
+
+    fn add_carrier(&mut self, directive: &Directive, before: Option<&Self>) -> Result<(), Error> {
+        if self.carriers.len() == DYNAMIC_MAX {
+            let right = format!("at most {DYNAMIC_MAX}, those of all exporters together");
+            return Err(Error::setting("directives with spans or fields", "more", &right));
         }
-        self.groups.push(group);
+        let known = before.and_then(|rules| rules.carrier_of(directive));
+        let (bit, since) = known.map_or((NO_BIT, self.number), |known| (known.bit, known.since));
+        // Numbers are compared around their circle: what is old must not come to look new.
+        let age = self.number.wrapping_sub(since) & NUMBER_MAX;
+        let since = self.number.wrapping_sub(age.min(NUMBER_MAX / 4)) & NUMBER_MAX;
+        self.carriers.push(Carrier { directive: directive.clone(), bit, since, tests: 0 });
         Ok(())
+    }
+
+    /// Gives free bits to the conditions that have none yet.
+    fn give_bits(&mut self) {
+        let bits = |carrier: &Carrier| 1_u64.checked_shl(carrier.bit).unwrap_or(0);
+        let mut free = !self.carriers.iter().fold(0, |taken, carrier| taken | bits(carrier));
+        for carrier in self.carriers.iter_mut().filter(|carrier| carrier.bit == NO_BIT) {
+            carrier.bit = free.trailing_zeros();
+            free &= free - 1;
+        }
+    }
+
+    fn steps(&self, group: &Group) -> Steps {
+        let step = |directive: &Directive| {
+            Some(Step { bit: self.bit_of(directive)?, level: directive.level() })
+        };
+        let dynamic = group.filter.directives().iter().filter(|one| one.is_dynamic());
+        Steps {
+            steps: dynamic.filter_map(step).collect(),
+            event_sinks: group.event_sinks,
+            span_sinks: group.span_sinks,
+        }
     }
 
     /// Numbers the tests: those of directives with several come first, for they are remembered.
@@ -137,7 +201,7 @@ impl Rules {
             return Err(Error::setting(name, remembered, &right));
         }
         for wants_several in [true, false] {
-            for (n, carrier) in self.carriers.iter_mut().enumerate() {
+            for carrier in &mut self.carriers {
                 if several(carrier) != wants_several {
                     continue;
                 }
@@ -145,7 +209,7 @@ impl Rules {
                     carrier.tests |= 1 << self.tests.len();
                     let test = (!redaction::is_secret(field)).then(|| test.clone());
                     let field = field.to_owned();
-                    self.tests.push(FieldTest { carrier: n as u32, field, test });
+                    self.tests.push(FieldTest { bit: carrier.bit, field, test });
                 }
             }
         }
@@ -156,20 +220,42 @@ impl Rules {
     pub(crate) fn candidates(&self, callsite: &Callsite) -> u64 {
         let name = callsite.is_span().then(|| callsite.name());
         let fields = callsite.fields().iter().map(String::as_str);
-        let fits =
-            |carrier: &Carrier| carrier.directive.fits(callsite.target(), name, fields.clone());
-        let fitting = self.carriers.iter().enumerate().filter(|(_, carrier)| fits(carrier));
-        fitting.fold(0, |bits, (n, _)| bits | 1 << n)
+        self.bits(|carrier| carrier.directive.fits(callsite.target(), name, fields.clone()))
+    }
+
+    /// What a span carries that was opened under the plan `number` (0: one of which nothing is
+    /// known here), and carried these directives then.
+    ///
+    /// A condition that was there already goes on to hold, or not to. Of one that is new, the
+    /// values of the span are not at hand any more: it holds if it has none.
+    pub(crate) fn inherited(&self, number: u32, directives: u64, callsite: u32) -> u64 {
+        let was_there = |carrier: &Carrier| is_not_after(carrier.since, number);
+        let known = if number == 0 { 0 } else { self.bits(was_there) };
+        if self.without_values == 0 {
+            return directives & known;
+        }
+        let callsite = crate::callsite::by_id(callsite);
+        let fitting = callsite.map_or(0, |callsite| self.candidates(callsite));
+        directives & known | self.without_values & fitting
+    }
+
+    fn bits(&self, wanted: impl Fn(&Carrier) -> bool) -> u64 {
+        let wanted = self.carriers.iter().filter(|carrier| wanted(carrier));
+        wanted.fold(0, |bits, carrier| bits | 1 << carrier.bit)
+    }
+
+    /// The number of the plan.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Could any directive change what the targets and levels decided for a record?
     pub(crate) fn may_change(&self, level: Level, sinks: u32, is_span: bool) -> bool {
         self.groups.iter().any(|group| {
             let of = if is_span { group.span_sinks } else { group.event_sinks };
-            let dynamic = group.filter.directives().iter().filter(|one| one.is_dynamic());
             // Each sink of the group has the same filter: one stands for all.
             let is_on = sinks & of != 0;
-            of != 0 && dynamic.into_iter().any(|one| one.lets_through(level) != is_on)
+            of != 0 && group.steps.iter().any(|step| step.lets_through(level) != is_on)
         })
     }
 
@@ -185,15 +271,16 @@ impl Rules {
         own: u64,
         is_span: bool,
     ) -> u32 {
+        let applying = around | own;
+        if applying == 0 {
+            return static_sinks;
+        }
         let mut sinks = static_sinks;
         for group in &self.groups {
-            let applying = (around | own) & group.carriers;
-            let Some(carrier) = self.carriers.get(applying.trailing_zeros() as usize) else {
-                continue;
-            };
-            let carries = is_span && own & (applying & applying.wrapping_neg()) != 0;
-            let directive = &carrier.directive;
-            let is_on = directive.lets_through(level) || (carries && directive.level().is_some());
+            let applies = |step: &&Step| applying & 1 << step.bit != 0;
+            let Some(step) = group.steps.iter().find(applies) else { continue };
+            let carries = is_span && own & 1 << step.bit != 0;
+            let is_on = step.lets_through(level) || (carries && step.level.is_some());
             let of = if is_span { group.span_sinks } else { group.event_sinks };
             sinks = if is_on { sinks | of } else { sinks & !of };
         }
@@ -211,8 +298,8 @@ impl Rules {
         calls_debug: bool,
     ) -> Holder<'_> {
         let mut met = u128::from(carried.tests);
-        for (n, carrier) in self.carriers.iter().enumerate() {
-            if carried.directives & 1 << n != 0 {
+        for carrier in &self.carriers {
+            if carried.directives & 1 << carrier.bit != 0 {
                 met |= carrier.tests;
             }
         }
@@ -239,7 +326,7 @@ impl Holder<'_> {
     #[inline]
     pub(crate) fn hold(&mut self, field: &str, value: FieldValue<'_>) {
         for (n, test) in self.rules.tests.iter().enumerate() {
-            if self.candidates & 1 << test.carrier != 0 && test.field == field {
+            if self.candidates & 1 << test.bit != 0 && test.field == field {
                 let is_met = test.test.as_ref().is_some_and(|test| test.accepts(value));
                 self.met = self.met & !(1 << n) | u128::from(is_met) << n;
             }
@@ -248,7 +335,7 @@ impl Holder<'_> {
 
     fn is_asked(&self, field: &str) -> bool {
         let is_about = |test: &FieldTest| {
-            let is_candidate = self.candidates & 1 << test.carrier != 0;
+            let is_candidate = self.candidates & 1 << test.bit != 0;
             is_candidate && test.field == field && test.test.is_some()
         };
         self.rules.tests.iter().any(is_about)
@@ -271,14 +358,22 @@ impl Holder<'_> {
     /// What is carried.
     pub(crate) fn carried(&self) -> Carried {
         let mut directives = 0;
-        for (n, carrier) in self.rules.carriers.iter().enumerate() {
+        for carrier in &self.rules.carriers {
             let is_met = self.met & carrier.tests == carrier.tests;
-            if self.candidates & 1 << n != 0 && is_met {
-                directives |= 1 << n;
+            if self.candidates & 1 << carrier.bit != 0 && is_met {
+                directives |= 1 << carrier.bit;
             }
         }
         Carried { directives, tests: self.met as u32 & ((1 << REMEMBERED_MAX) - 1) }
     }
+}
+
+/// A condition that has no bit yet.
+const NO_BIT: u32 = u64::BITS;
+
+/// Does a plan's number come before another's, or is it the same? Around the circle of numbers.
+fn is_not_after(number: u32, other: u32) -> bool {
+    other.wrapping_sub(number) & NUMBER_MAX <= NUMBER_MAX / 2
 }
 
 impl Visit for Holder<'_> {

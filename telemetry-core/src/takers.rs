@@ -63,7 +63,7 @@ impl Takers {
     pub(crate) fn of_epoch(&self, epoch: u8) -> Option<Taker> {
         let entries = self.0.try_borrow().ok()?;
         let takers = entries.iter().rev().filter_map(|(_, taker)| taker.as_ref());
-        takers.into_iter().find(|taker| taker.scope.plan.epoch == epoch).cloned()
+        takers.into_iter().find(|taker| taker.scope.epoch() == epoch).cloned()
     }
 
     /// Takes all out.

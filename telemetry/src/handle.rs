@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry_core::ledger::Report;
-use telemetry_core::pipeline::{Pipeline, SHUTDOWN_TIMEOUT};
+use telemetry_core::pipeline::{Filters, Pipeline, SHUTDOWN_TIMEOUT};
 use telemetry_core::{Error, Level, diagnostics};
 #[cfg(feature = "poller")]
 use telemetry_poller::PollerHandle;
@@ -105,6 +105,25 @@ impl Telemetry {
             Some(pipeline) => pipeline.flush_async(timeout).await,
             None => Ok(Report::default()),
         }
+    }
+
+    /// Returns the filters of the exporters, to look at and to change while the program runs.
+    ///
+    /// The handle can be copied and given to whatever serves the operators.
+    ///
+    /// ```no_run
+    /// # use telemetry_toolkit::{Error, Telemetry};
+    /// # fn example(telemetry: &Telemetry) -> Result<(), Error> {
+    /// use std::time::Duration;
+    ///
+    /// let filters = telemetry.filters();
+    /// filters.set("info,app::db=debug")?;
+    /// filters.add("[request{tenant=42}]=trace", Duration::from_secs(300))?; // ends by itself
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn filters(&self) -> Filters {
+        self.pipeline.as_ref().map_or_else(Filters::off, |pipeline| pipeline.filters())
     }
 
     /// Returns what became of everything so far: wanted, delivered, lost by cause, under way.

@@ -99,7 +99,7 @@ pub use setting::Origin;
 pub use telemetry_core::bridge::metrics::Recorder as MetricsRecorder;
 pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;
-pub use telemetry_core::pipeline::{OnFull, SinkBuilder};
+pub use telemetry_core::pipeline::{Filters, OnFull, SinkBuilder, TemporaryFilter};
 pub use telemetry_core::redaction::{self, Secret};
 pub use telemetry_core::resource;
 pub use telemetry_core::{Error, Level, Measured, Sampler, Waits};

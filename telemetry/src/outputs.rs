@@ -40,16 +40,12 @@ pub(crate) enum JsonOutput {
     Exporter(SinkBuilder),
 }
 
-/// What all exporters of the facade share.
-pub(crate) struct Common<'a> {
-    pub(crate) filter: &'a Filter,
-    pub(crate) metric_interval: Duration,
-}
-
-impl Common<'_> {
-    pub(crate) fn sink(&self, sink: SinkBuilder, filter: Option<Filter>) -> SinkBuilder {
-        sink.filter(filter.unwrap_or_else(|| self.filter.clone()))
-            .metric_interval(self.metric_interval)
+/// Gives an exporter of the facade its own filter, if it has one, and the metric interval of all.
+pub(crate) fn sink(sink: SinkBuilder, filter: Option<Filter>, interval: Duration) -> SinkBuilder {
+    let sink = sink.metric_interval(interval);
+    match filter {
+        Some(filter) => sink.filter(filter),
+        None => sink,
     }
 }
 

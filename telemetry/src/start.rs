@@ -12,7 +12,7 @@ use crate::builder::{Builder, Globals};
 use crate::config::Config;
 use crate::connection;
 use crate::environment::Warning;
-use crate::outputs::{self, Common};
+use crate::outputs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use telemetry_core::bridge::metrics::Recorder;
@@ -70,18 +70,21 @@ impl Builder {
     }
 
     fn pipeline(self, warnings: &mut Vec<Warning>) -> Result<pipeline::Builder, Error> {
-        let common = Common { filter: &self.filter, metric_interval: *self.metric_interval };
+        let interval = *self.metric_interval;
         let console = outputs::console(self.console.into_value(), self.shown, connection::of)?;
-        let console = console.map(|sink| common.sink(sink, self.filters.console.into_value()));
+        let console =
+            console.map(|sink| outputs::sink(sink, self.filters.console.into_value(), interval));
         let json = outputs::json(self.json, warnings)?;
-        let json = json.map(|sink| common.sink(sink, self.filters.json.into_value()));
+        let json = json.map(|sink| outputs::sink(sink, self.filters.json.into_value(), interval));
         #[cfg(feature = "otlp-http")]
-        let otlp =
-            self.otlp.sink(warnings)?.map(|sink| common.sink(sink, self.filters.otlp.into_value()));
+        let otlp = self.otlp.sink(warnings)?;
+        #[cfg(feature = "otlp-http")]
+        let otlp = otlp.map(|sink| outputs::sink(sink, self.filters.otlp.into_value(), interval));
         #[cfg(not(feature = "otlp-http"))]
         let otlp: Option<SinkBuilder> = None;
         let mut builder = Pipeline::builder()
             .resource(with_instance(self.resource.resource()))
+            .filter(self.filter.into_value())
             .redaction(self.redaction)
             .waits(*self.waits)
             .buffer_bytes(*self.buffer_bytes)
@@ -99,13 +102,12 @@ impl Builder {
 
 /// Reports warnings, those of one variable together: of several, only the first would be heard.
 fn tell(warnings: Vec<Warning>) {
-    let mut texts = BTreeMap::<_, Vec<_>>::new();
+    let mut errors = BTreeMap::<_, Vec<_>>::new();
     for (variable, error) in warnings {
-        // `Debug` is the text with its sources: whoever handles the error prints the chain.
-        texts.entry(variable).or_default().push(format!("{error:?}"));
+        errors.entry(variable).or_default().push(error);
     }
-    for (variable, texts) in texts {
-        diagnostics::report(variable, Level::Warn, texts.join("; "));
+    for (variable, errors) in errors {
+        diagnostics::report_errors(variable, Level::Warn, &errors);
     }
 }
 

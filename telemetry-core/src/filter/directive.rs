@@ -80,7 +80,7 @@ impl Directive {
     }
 
     /// Is it about the same as another one, so that the later of the two replaces the other?
-    pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_about_the_same(&self, other: &Self) -> bool {
         self.target == other.target
             && self.span == other.span
             && self.conditions == other.conditions

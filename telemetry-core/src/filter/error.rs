@@ -90,6 +90,11 @@ impl FilterError {
 
     /// Several lines: what is wrong, the filter, carets under the spot, the suggestion.
     pub fn render(&self) -> String {
+        format!("error: {}\n{}", self.text, self.excerpt())
+    }
+
+    /// As [`render`](Self::render), without its first line.
+    pub(crate) fn excerpt(&self) -> String {
         let (shown, base) = &self.shown;
         let column = |at: usize| {
             let bytes = at.saturating_sub(*base).min(shown.len());
@@ -101,7 +106,7 @@ impl FilterError {
         let carets = "^".repeat(to.saturating_sub(from).max(1));
         let hint = self.suggestion.as_deref().map(|text| format!(" {text}")).unwrap_or_default();
         let indent = " ".repeat(from);
-        format!("error: {}\n |\n | {visible}\n | {indent}{carets}{hint}\n", self.text)
+        format!(" |\n | {visible}\n | {indent}{carets}{hint}\n")
     }
 }
 

@@ -106,6 +106,27 @@ impl Filter {
         filter
     }
 
+    /// This filter with the directives of another one behind its own: of equals, those decide.
+    ///
+    /// ```
+    /// use telemetry_core::filter::Filter;
+    ///
+    /// let filter = Filter::parse("info,app=warn")?;
+    /// let more = filter.with(&Filter::parse("debug,[{tenant=42}]=trace")?);
+    /// assert_eq!(more, Filter::parse("debug,app=warn,[{tenant=42}]=trace")?);
+    /// # Ok::<(), telemetry_core::filter::FilterError>(())
+    /// ```
+    #[must_use]
+    pub fn with(&self, later: &Self) -> Self {
+        let in_order = self.directives.iter().rev().chain(later.directives.iter().rev());
+        Self::of(in_order.cloned().collect())
+    }
+
+    /// Its text without the values of fields that are redacted.
+    pub(crate) fn masked(&self) -> String {
+        mask::masked(&self.to_string()).into_owned()
+    }
+
     /// The directives, in the order in which they are asked.
     pub fn directives(&self) -> &[Directive] {
         &self.directives
@@ -170,7 +191,10 @@ impl FromStr for Filter {
     ///
     /// As [`Filter::parse`], whose error knows the place as well.
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::parse(text).map_err(|error| Error::unreadable("filter", &mask::masked(text), error))
+        Self::parse(text).map_err(|error| {
+            let excerpt = error.excerpt();
+            Error::unreadable("filter", &mask::masked(text), error).with_excerpt(excerpt)
+        })
     }
 }
 

@@ -153,6 +153,14 @@ impl Intake {
         GLOBAL.get_or_init(|| Arc::new(Self::new()))
     }
 
+    /// Lets the attached pipeline's worker look whether there is anything to do.
+    pub(crate) fn wake_global() {
+        if let Some(intake) = GLOBAL.get() {
+            intake.waker.awake();
+            intake.waker.wake();
+        }
+    }
+
     /// The fork's child: tells call sites, if there is anything to tell them, that nobody reads.
     pub(crate) fn turn_off_global() {
         if let Some(intake) = GLOBAL.get() {

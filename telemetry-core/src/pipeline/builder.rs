@@ -1,6 +1,7 @@
 //! What a pipeline is made of, and its start.
 
 use super::{Pipeline, ScopedPipeline, Shared};
+use crate::control::{Control, Filtered, Settings};
 use crate::error::Error;
 use crate::export::{Context, Exporter, Signals};
 use crate::filter::Filter;
@@ -35,7 +36,7 @@ const QUEUE_BYTES_MIN: usize = 64 * 1024;
 /// An exporter with everything the pipeline has to know of it.
 pub struct SinkBuilder {
     exporter: Box<dyn Exporter>,
-    filter: Filter,
+    filter: Option<Filter>,
     on_full: OnFull,
     queue_bytes: usize,
     metric_interval: Duration,
@@ -45,17 +46,17 @@ impl std::fmt::Debug for SinkBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SinkBuilder")
             .field("exporter", &self.exporter.name())
-            .field("filter", &self.filter.to_string())
+            .field("filter", &self.filter.as_ref().map(Filter::to_string))
             .finish_non_exhaustive()
     }
 }
 
 impl SinkBuilder {
-    /// An exporter that takes `info` and what is more severe.
+    /// An exporter that takes what the pipeline's filter lets through.
     pub fn new(exporter: impl Exporter) -> Self {
         Self {
             exporter: Box::new(exporter),
-            filter: Filter::level(Level::Info),
+            filter: None,
             on_full: OnFull::Wait,
             queue_bytes: 8 * 1024 * 1024,
             metric_interval: METRIC_INTERVAL,
@@ -67,10 +68,10 @@ impl SinkBuilder {
         self.exporter.name()
     }
 
-    /// What it takes; [`Level::Info`] and above by default.
+    /// What it takes; by default what [`Builder::filter`] says.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
-        self.filter = filter;
+        self.filter = Some(filter);
         self
     }
 
@@ -93,6 +94,14 @@ impl SinkBuilder {
     pub fn metric_interval(mut self, interval: Duration) -> Self {
         self.metric_interval = interval;
         self
+    }
+
+    fn filtered(&self) -> Filtered {
+        Filtered {
+            name: self.exporter.name().to_owned(),
+            signals: self.exporter.signals(),
+            own: self.filter.clone(),
+        }
     }
 
     /// How often it gets a reading of the metrics; `None` if it takes none.
@@ -133,6 +142,7 @@ impl SinkBuilder {
 /// Sets up a pipeline.
 pub struct Builder {
     resource: Resource,
+    filter: Filter,
     sinks: Vec<SinkBuilder>,
     buffer_bytes: usize,
     waits: Waits,
@@ -155,6 +165,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             resource: Resource::default(),
+            filter: Filter::level(Level::Info),
             sinks: Vec::new(),
             buffer_bytes: BUFFER_BYTES,
             waits: Waits::default(),
@@ -174,6 +185,14 @@ impl Builder {
     #[must_use]
     pub fn resource(mut self, resource: Resource) -> Self {
         self.resource = resource;
+        self
+    }
+
+    /// What the exporters take that have no filter of their own; [`Level::Info`] and above by
+    /// default. It can be changed later: [`Pipeline::filters`].
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
         self
     }
 
@@ -326,7 +345,8 @@ impl Builder {
         router::install()?;
         let intake = Arc::new(Intake::new());
         let (mut pipeline, plan) = self.start(Arc::clone(&intake), None)?;
-        let scope = Arc::new(Scope { plan, intake, tape: None });
+        let scope = Arc::new(Scope::new(plan, intake, None));
+        pipeline.shared.control.set_scope(&scope);
         router::add_scope(&scope);
         pipeline.scope = Some(Arc::clone(&scope));
         Ok(ScopedPipeline { pipeline, scope })
@@ -339,8 +359,10 @@ impl Builder {
     ) -> Result<(Pipeline, Arc<Plan>), Error> {
         let epoch = router::next_epoch();
         let ledger = Arc::new(self.ledger(epoch));
-        let filters = self.sinks.iter().map(|sink| (sink.exporter.signals(), sink.filter.clone()));
-        let plan = Arc::new(Plan::new(epoch, filters.collect())?);
+        let filters = self.sinks.iter().map(SinkBuilder::filtered).collect();
+        let settings = Settings::new(self.filter, filters);
+        let plan = Arc::new(settings.plan(epoch, None)?);
+        let control = Arc::new(Control::new(settings, Arc::clone(&plan), Arc::clone(&intake)));
         intake.configure(self.buffer_bytes, self.waits);
         intake.set_ledger(&ledger);
         let context = Context { resource: Arc::new(self.resource.redacted(&self.redaction)) };
@@ -358,6 +380,7 @@ impl Builder {
                 sinks: sinks.clone(),
                 commands: Arc::clone(&commands),
                 intake: Arc::clone(&intake),
+                control: Arc::clone(&control),
                 process_id: std::process::id(),
                 ended: AtomicBool::new(false),
             }),
@@ -381,6 +404,7 @@ impl Builder {
             ledger,
             sinks,
             commands,
+            control,
             registry,
             metric_intervals,
             takes_diagnostics: reservation.is_some(),

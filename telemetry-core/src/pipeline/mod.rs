@@ -11,6 +11,8 @@
 mod builder;
 
 use crate::clock;
+use crate::control::Control;
+pub use crate::control::{Filters, TEMPORARY_LIFE_MAX, TEMPORARY_MAX, TemporaryFilter};
 use crate::error::Error;
 use crate::flush::{Passed, Ticket};
 use crate::intake::Intake;
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     sinks: Vec<Arc<Sink>>,
     commands: Arc<Commands>,
     intake: Arc<Intake>,
+    control: Arc<Control>,
     process_id: u32,
     ended: AtomicBool,
 }
@@ -114,6 +117,11 @@ impl Pipeline {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The filters of the exporters, and how to change them.
+    pub fn filters(&self) -> Filters {
+        Filters::new(&self.shared.control)
     }
 
     /// The ledger now; a live reading is at most one batch per exporter apart.
@@ -230,6 +238,11 @@ impl ScopedPipeline {
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let _entered = scope::enter(&self.scope);
         f()
+    }
+
+    /// As [`Pipeline::filters`].
+    pub fn filters(&self) -> Filters {
+        self.pipeline.filters()
     }
 
     /// As [`Pipeline::flush`].

@@ -6,8 +6,10 @@
 //!
 //! # Invariants
 //!
-//! - No lock that another thread holds is waited for, except the first time a thread meets new
-//!   rules: it then copies them. Its copy is its own, the patterns' scratch memory included.
+//! - No lock that another thread holds is waited for, except the first time a thread meets a new
+//!   plan: it then copies the rules. Its copy is its own, the patterns' scratch memory included.
+//! - One plan decides about a record, whatever is attached meanwhile: what a callsite remembers is
+//!   used only if it is that plan's.
 //! - A `Debug` that logs finds `Local::holding` set: for what it logs, no `Debug` is called.
 
 use super::slots::{self, Shown};
@@ -15,113 +17,132 @@ use super::{decision, emit, emit_event, lost};
 use crate::callsite::{Callsite, Decision, Verdict};
 use crate::filter::FieldValue;
 use crate::ledger::Signal;
-use crate::local::{Around, Current, Local, mode};
+use crate::local::{Around, Current, Known, Local, mode};
+use crate::plan::Plan;
 use crate::record::{Header, RawField, RawKey, Value, Writer};
 use crate::router;
 use crate::rules::{Carried, Holder, Rules};
 use crate::tape;
 use tracing_core::span::{Attributes, Record};
 
-/// Calls `f` with the rules that decide about this thread's records, and what they say of a
-/// callsite; `None` where there are none (any more).
-fn with_rules<R>(
-    local: &Local,
-    callsite: &Callsite,
-    f: impl FnOnce(&Rules, Verdict) -> R,
-) -> Option<R> {
+/// What decides about a record of this thread.
+struct Judge<'a> {
+    plan: &'a Plan,
+    rules: Option<&'a Rules>,
+    /// What the plan says of the record's callsite.
+    verdict: Verdict,
+    /// What is found out of the spans around holds as long as this is `router::carried_version`;
+    /// `None` = it is not kept.
+    version: Option<u64>,
+}
+
+/// Calls `f` with the plan that decides about this thread's records, and what it says of a
+/// callsite; `None` where there is none (any more).
+fn judged<R>(local: &Local, callsite: &Callsite, f: impl FnOnce(&Judge<'_>) -> R) -> Option<R> {
     if local.mode.get() & mode::SCOPED != 0
         && let Some(scope) = local.takers.scope()
     {
-        let rules = scope.plan.rules.as_ref()?;
-        return Some(f(rules, scope.plan.judge(callsite)));
+        let plan = scope.plan();
+        let (rules, verdict) = (plan.rules.as_ref(), plan.judge(callsite));
+        return Some(f(&Judge { plan: &plan, rules, verdict, version: None }));
     }
-    let generation = router::rules_generation();
-    if generation == 0 {
-        return None; // without the lock behind which they would be
-    }
-    let is_current = |rules: &Option<Rules>| {
-        rules.as_ref().is_some_and(|rules| u32::from(rules.generation) == generation)
-    };
-    if !is_current(&*local.rules.try_borrow().ok()?) {
-        let rules = router::attached_rules();
-        // Inside a user's `Debug` the ones before are in use: they decide once more.
-        if let Ok(mut place) = local.rules.try_borrow_mut() {
-            *place = rules;
+    // The version first: if it is that of the latest plan, so is the plan.
+    let version = router::carried_version();
+    let number = router::plan_number();
+    let is_current =
+        |known: &Option<Known>| known.as_ref().map_or(0, |known| known.plan.number) == number;
+    if !is_current(&*local.known.try_borrow().ok()?) {
+        let known = router::attached_plan();
+        // Inside a user's `Debug` the one before is in use: it decides once more.
+        if let Ok(mut place) = local.known.try_borrow_mut() {
+            *place = known;
         }
     }
-    let rules = local.rules.try_borrow().ok()?;
-    Some(f(rules.as_ref()?, callsite.verdict()))
+    let known = local.known.try_borrow().ok()?;
+    let Known { plan, rules } = known.as_ref()?;
+    let verdict = callsite.verdict(plan.number).unwrap_or_else(|| plan.judge(callsite));
+    let version = (plan.number == number).then_some(version);
+    Some(f(&Judge { plan, rules: rules.as_ref(), verdict, version }))
 }
 
-/// What targets and levels say, where there are no rules: fields of the callsite are redacted.
-fn without_rules(local: &Local, callsite: &Callsite) -> Decision {
-    let scope = match local.mode.get() & mode::SCOPED {
-        0 => None,
-        _ => local.takers.scope(),
-    };
-    let verdict = scope.map_or_else(|| callsite.verdict(), |scope| scope.plan.judge(callsite));
-    Decision::of(verdict.decision.epoch(), verdict.static_sinks, callsite.level())
-}
+impl Judge<'_> {
+    /// Which sinks want an event, by the spans around it and by what it carries itself.
+    fn event_sinks(&self, local: &Local, callsite: &Callsite, handle: u64, own: u64) -> u32 {
+        let Some(rules) = self.rules else { return self.verdict.static_sinks };
+        let around = self.around(local, handle, rules);
+        rules.decide(callsite.level(), self.verdict.static_sinks, around, own, false)
+    }
 
-/// The directives that a span and the spans around it carry.
-fn around(local: &Local, handle: u64, rules: &Rules) -> u64 {
-    if local.mode.get() & mode::SCOPED != 0 {
-        return slots::carried_around(handle, rules.generation);
+    /// The directives that a span and the spans around it carry.
+    fn around(&self, local: &Local, handle: u64, rules: &Rules) -> u64 {
+        let last = local.around.get();
+        if last.handle == handle && Some(last.version) == self.version {
+            return last.directives;
+        }
+        let directives = slots::carried_around(handle, self.plan.epoch, rules);
+        if let Some(version) = self.version {
+            local.around.set(Around { handle, version, directives });
+        }
+        directives
     }
-    let version = router::carried_version();
-    let last = local.around.get();
-    if last.handle == handle && last.version == version {
-        return last.directives;
-    }
-    let directives = slots::carried_around(handle, rules.generation);
-    local.around.set(Around { handle, version, directives });
-    directives
-}
 
-/// Lets `visit` hold a record's fields; returns what it carries.
-fn held(
-    local: &Local,
-    rules: &Rules,
-    candidates: u64,
-    before: Option<Carried>,
-    visit: impl FnOnce(&mut Holder<'_>),
-) -> Carried {
-    if candidates == 0 {
-        return Carried::default();
+    /// Lets `visit` hold a record's fields; returns what it carries.
+    fn held(
+        &self,
+        local: &Local,
+        before: Option<Carried>,
+        visit: impl FnOnce(&mut Holder<'_>),
+    ) -> Carried {
+        let (Some(rules), 1..) = (self.rules, self.verdict.candidates) else {
+            return Carried::default();
+        };
+        let is_nested = local.holding.replace(true);
+        let before = before.unwrap_or_default();
+        let mut holder = rules.holder(self.verdict.candidates, before, !is_nested);
+        visit(&mut holder);
+        local.holding.set(is_nested);
+        holder.carried()
     }
-    let is_nested = local.holding.replace(true);
-    let mut holder = rules.holder(candidates, before.unwrap_or_default(), !is_nested);
-    visit(&mut holder);
-    local.holding.set(is_nested);
-    holder.carried()
+
+    fn decision(&self, callsite: &Callsite, sinks: u32) -> Decision {
+        Decision::of(self.plan.epoch, sinks, callsite.level())
+    }
 }
 
 /// Is a record wanted, as far as one can tell without its fields?
 #[inline]
-pub(super) fn is_wanted(local: &Local, callsite: &Callsite, handle: u64) -> bool {
+pub(super) fn is_wanted(
+    local: &Local,
+    callsite: &Callsite,
+    decision: Decision,
+    handle: u64,
+) -> bool {
+    if decision.is_certain() {
+        return true;
+    }
     let last = local.around.get();
     let is_last = last.handle == handle
         && last.version == router::carried_version()
         && local.mode.get() & mode::SCOPED == 0;
-    let verdict = callsite.verdict();
-    if is_last && last.directives == 0 && verdict.candidates == 0 {
+    if is_last && last.directives == 0 && !decision.asks_fields() {
         // As mostly: no directive of spans applies here.
-        return verdict.static_sinks != 0;
+        return decision.is_wanted_otherwise();
     }
     is_wanted_here(local, callsite, handle)
 }
 
 #[inline(never)]
 fn is_wanted_here(local: &Local, callsite: &Callsite, handle: u64) -> bool {
-    with_rules(local, callsite, |rules, verdict| {
-        if verdict.candidates != 0 {
+    judged(local, callsite, |judge| {
+        let Some(rules) = judge.rules else { return judge.verdict.static_sinks != 0 };
+        if judge.verdict.candidates != 0 {
             return true;
         }
-        let around = around(local, handle, rules);
+        let around = judge.around(local, handle, rules);
         let (level, is_span) = (callsite.level(), callsite.is_span());
-        rules.decide(level, verdict.static_sinks, around, 0, is_span) != 0
+        rules.decide(level, judge.verdict.static_sinks, around, 0, is_span) != 0
     })
-    .unwrap_or_else(|| without_rules(local, callsite).sinks() != 0)
+    .unwrap_or(false)
 }
 
 /// Records an event of `tracing`, if it is wanted.
@@ -137,15 +158,12 @@ pub(super) fn tracing_event(
         return;
     }
     let current = current(local);
-    let decided = with_rules(local, callsite, |rules, verdict| {
-        let around = around(local, current.handle, rules);
-        let own = held(local, rules, verdict.candidates, None, |holder| event.record(holder));
-        let level = callsite.level();
-        let sinks = rules.decide(level, verdict.static_sinks, around, own.directives, false);
-        Decision::of(verdict.decision.epoch(), sinks, level)
+    let decided = judged(local, callsite, |judge| {
+        let own = judge.held(local, None, |holder| event.record(holder));
+        let sinks = judge.event_sinks(local, callsite, current.handle, own.directives);
+        judge.decision(callsite, sinks)
     });
-    let decision = decided.unwrap_or_else(|| without_rules(local, callsite));
-    if decision.sinks() != 0 {
+    if let Some(decision) = decided.filter(|decision| decision.sinks() != 0) {
         local.last_callsite.set(callsite.id());
         let lead = |writer: &mut Writer<'_>| writer.redact(callsite.redacted());
         emit_event(local, callsite, decision, current, lead, |writer| event.record(writer));
@@ -162,17 +180,15 @@ pub(crate) fn own_event(local: &Local, callsite: &Callsite, decision: Decision) 
     if !decision.is_dynamic() {
         return Decision::NOBODY;
     }
-    let decided = with_rules(local, callsite, |rules, verdict| {
-        if verdict.candidates != 0 {
+    let decided = judged(local, callsite, |judge| {
+        if judge.verdict.candidates != 0 {
             local.mode.set(local.mode.get() | mode::LATE);
-            return verdict.decision;
+            return judge.verdict.decision;
         }
-        let around = around(local, local.current.get().handle, rules);
-        let level = callsite.level();
-        let sinks = rules.decide(level, verdict.static_sinks, around, 0, false);
-        Decision::of(verdict.decision.epoch(), sinks, level)
+        let sinks = judge.event_sinks(local, callsite, local.current.get().handle, 0);
+        judge.decision(callsite, sinks)
     });
-    let decided = decided.unwrap_or_else(|| without_rules(local, callsite));
+    let decided = decided.unwrap_or(Decision::NOBODY);
     if callsite.redacted() != 0 && !decided.is_nobody() {
         local.mode.set(local.mode.get() | mode::REDACTS);
     }
@@ -192,12 +208,11 @@ pub(super) fn emit_late(local: &Local, header: Header, write: &mut dyn FnMut(&mu
         |_| {},
         |writer| {
             write(writer);
-            let decided = with_rules(local, callsite, |rules, verdict| {
-                let around = around(local, current.handle, rules);
-                let own = held(local, rules, verdict.candidates, None, |holder| {
+            let decided = judged(local, callsite, |judge| {
+                let own = judge.held(local, None, |holder| {
                     writer.fields().for_each(|field| hold(holder, callsite, &field));
                 });
-                rules.decide(callsite.level(), verdict.static_sinks, around, own.directives, false)
+                judge.event_sinks(local, callsite, current.handle, own.directives)
             });
             sinks = decided.unwrap_or(0);
             writer.decide(sinks);
@@ -236,7 +251,10 @@ fn hold(holder: &mut Holder<'_>, callsite: &Callsite, field: &RawField<'_>) {
 pub(super) struct NewSpan {
     pub(super) decision: Decision,
     pub(super) carried: Carried,
-    pub(super) rules: u16,
+    /// That of the pipeline; a decision that nobody wants it has none.
+    pub(super) epoch: u8,
+    /// The number of the plan that says what it carries; 0 = nothing can touch it.
+    pub(super) plan: u32,
     /// Opened in a capture.
     is_captured: bool,
 }
@@ -246,7 +264,7 @@ impl NewSpan {
     #[inline(always)]
     pub(super) fn plain(decision: Decision) -> Self {
         let carried = Carried { directives: 0, tests: 0 };
-        Self { decision, carried, rules: 0, is_captured: false }
+        Self { decision, carried, epoch: decision.epoch(), plan: 0, is_captured: false }
     }
 
     /// The span with the mark of a capture's, if a capture has decided.
@@ -256,7 +274,7 @@ impl NewSpan {
 
     #[inline(always)]
     pub(super) fn shown(&self) -> Shown {
-        match self.rules == 0 || self.decision.sinks() != 0 {
+        match self.plan == 0 || self.decision.sinks() != 0 {
             true if self.is_captured => Shown::Captured,
             true => Shown::Yes,
             false => Shown::No,
@@ -274,17 +292,20 @@ pub(super) fn new_span(
     attributes: &Attributes<'_>,
     parent: Current,
 ) -> Option<NewSpan> {
-    with_rules(local, callsite, |rules, verdict| {
-        let around = around(local, parent.handle, rules);
-        let visit = |holder: &mut Holder<'_>| attributes.record(holder);
-        let carried = held(local, rules, verdict.candidates, None, visit);
+    let decided = judged(local, callsite, |judge| {
+        let static_sinks = judge.verdict.static_sinks;
+        let Some(rules) = judge.rules else {
+            return NewSpan::plain(judge.decision(callsite, static_sinks));
+        };
+        let around = judge.around(local, parent.handle, rules);
+        let carried = judge.held(local, None, |holder| attributes.record(holder));
         let level = callsite.level();
-        let sinks = rules.decide(level, verdict.static_sinks, around, carried.directives, true);
-        let decision = Decision::of(verdict.decision.epoch(), sinks, level);
-        NewSpan { decision, carried, rules: rules.generation, is_captured: false }
-    })
-    .or_else(|| Some(NewSpan::plain(without_rules(local, callsite))))
-    .filter(|span| span.rules != 0 || span.decision.sinks() != 0)
+        let sinks = rules.decide(level, static_sinks, around, carried.directives, true);
+        let decision = judge.decision(callsite, sinks);
+        let (epoch, plan) = (judge.plan.epoch, judge.plan.number);
+        NewSpan { decision, carried, epoch, plan, is_captured: false }
+    });
+    decided.filter(|span| span.plan != 0 || span.decision.sinks() != 0)
 }
 
 /// Looks again at what a span carries: fields were recorded.
@@ -292,15 +313,18 @@ pub(super) fn new_span(
 #[inline(never)]
 pub(super) fn record(local: &Local, handle: u64, facts: &slots::SpanFacts, values: &Record<'_>) {
     let Some(callsite) = crate::callsite::by_id(facts.callsite) else { return };
-    let Some(before) = slots::carried(handle) else { return };
-    with_rules(local, callsite, |rules, verdict| {
-        if rules.generation != facts.rules || verdict.candidates == 0 {
+    if !decision(local, callsite).is_dynamic() {
+        return;
+    }
+    judged(local, callsite, |judge| {
+        let (plan, Some(rules)) = (judge.plan, judge.rules) else { return };
+        if judge.verdict.candidates == 0 || plan.epoch != facts.epoch {
             return;
         }
-        let visit = |holder: &mut Holder<'_>| values.record(holder);
-        let now = held(local, rules, verdict.candidates, Some(before), visit);
+        let Some(before) = slots::carried(handle, plan.epoch, rules) else { return };
+        let now = judge.held(local, Some(before), |holder| values.record(holder));
         if now != before {
-            slots::set_carried(handle, before, now);
+            slots::set_carried(handle, before, now, plan.number);
             router::change_carried_version();
         }
     });

@@ -123,15 +123,17 @@ fn is_wanted(
     let is_wanted = |local: &Local| {
         let decision = decision(local, callsite);
         decision.sinks() != 0
-            || (decision.is_dynamic() && dynamic::is_wanted(local, callsite, around(local).handle))
+            || (decision.is_dynamic()
+                && dynamic::is_wanted(local, callsite, decision, around(local).handle))
     };
     local::with_any(is_wanted).unwrap_or(false)
 }
 
 /// Which sinks want an event without a callsite, by the spans around it as well.
 pub(crate) fn decide_event(target: &str, level: Level) -> Decision {
-    router::decide_event(target, level, |rules| {
-        let around = |local: &Local| slots::carried_around(local.current.get().handle, rules);
+    router::decide_event(target, level, |epoch, rules| {
+        let around =
+            |local: &Local| slots::carried_around(local.current.get().handle, epoch, rules);
         local::with(around).unwrap_or(0)
     })
 }
@@ -152,7 +154,7 @@ fn scoped_decision(local: &Local, callsite: &Callsite) -> Decision {
         return Decision::NOBODY;
     }
     match local.takers.scope() {
-        Some(scope) => scope.plan.decide(callsite),
+        Some(scope) => scope.plan().decide(callsite),
         None => callsite.decision(),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn set_parent(handle: u64, parent: &Current) -> bool {
     if before.flags & flag::HOLDS_STATE != 0 {
         disown(before.trace_high, before.trace_low);
     }
-    if router::rules_generation() != 0 {
+    if router::has_rules() {
         router::change_carried_version();
     }
     true

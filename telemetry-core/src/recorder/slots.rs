@@ -11,7 +11,8 @@
 //! - At most 2^24 spans are live; a span beyond that is not recorded, and counted.
 
 use crate::local::Current;
-use crate::rules::Carried;
+use crate::rules::{Carried, NUMBER_MAX, Rules};
+use crate::tape;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -39,13 +40,13 @@ struct Slot {
     span_id: AtomicU64,
     trace_high: AtomicU64,
     trace_low: AtomicU64,
-    /// Callsite id << 32 | sink mask.
+    /// Epoch << 56 | callsite id << 32 | sink mask.
     callsite_sinks: AtomicU64,
     /// The handle of the parent, whose reference this span holds; 0 = none.
     parent: AtomicU64,
-    /// Flags | epoch << 8 | rules << 16 | `LOST_CLOSE` | tests that are met << 33.
+    /// Flags | plan << 8 | `LOST_CLOSE` | tests that are met << 33.
     extra: AtomicU64,
-    /// The directives that the span carries; of no meaning unless `extra` names the rules.
+    /// The directives that the span carries; of no meaning unless `extra` names the plan.
     carried: AtomicU64,
 }
 
@@ -60,8 +61,8 @@ pub(crate) struct SpanFacts {
     pub(crate) parent: u64,
     pub(crate) flags: u8,
     pub(crate) epoch: u8,
-    /// The generation of the rules its `carried` belongs to; 0 = none.
-    pub(crate) rules: u16,
+    /// The number of the plan that its `carried` belongs to; 0 = none.
+    pub(crate) plan: u32,
 }
 
 /// Does anybody want the span itself?
@@ -74,7 +75,12 @@ pub(crate) enum Shown {
     Captured,
 }
 
-const RULES_SHIFT: u32 = 16;
+const CALLSITE_SHIFT: u32 = 32;
+/// A callsite's id needs 21 of these bits.
+const CALLSITE_MASK: u64 = (1 << 24) - 1;
+const EPOCH_SHIFT: u32 = 56;
+const PLAN_SHIFT: u32 = 8;
+const PLAN_MASK: u64 = NUMBER_MAX as u64;
 const TESTS_SHIFT: u32 = 33;
 /// How many spans outwards are asked what they carry.
 const AROUND_MAX: usize = 1024;
@@ -112,15 +118,16 @@ pub(crate) fn open(
     slot.span_id.store(facts.span_id, Ordering::Relaxed);
     slot.trace_high.store(facts.trace_high, Ordering::Relaxed);
     slot.trace_low.store(facts.trace_low, Ordering::Relaxed);
-    let callsite_sinks = u64::from(facts.callsite) << 32 | u64::from(facts.sinks);
+    let callsite_sinks = u64::from(facts.epoch) << EPOCH_SHIFT
+        | u64::from(facts.callsite) << CALLSITE_SHIFT
+        | u64::from(facts.sinks);
     slot.callsite_sinks.store(callsite_sinks, Ordering::Relaxed);
     slot.parent.store(facts.parent, Ordering::Relaxed);
     let extra = u64::from(facts.flags)
-        | u64::from(facts.epoch) << 8
-        | u64::from(facts.rules) << RULES_SHIFT
+        | u64::from(facts.plan) << PLAN_SHIFT
         | u64::from(carried.tests) << TESTS_SHIFT;
     slot.extra.store(extra, Ordering::Relaxed);
-    if facts.rules != 0 {
+    if facts.plan != 0 {
         slot.carried.store(carried.directives, Ordering::Relaxed);
     }
     let unusual = if shown == Shown::Yes { 0 } else { UNUSUAL };
@@ -138,12 +145,12 @@ impl Slot {
             span_id: self.span_id.load(Ordering::Relaxed),
             trace_high: self.trace_high.load(Ordering::Relaxed),
             trace_low: self.trace_low.load(Ordering::Relaxed),
-            callsite: (callsite_sinks >> 32) as u32,
+            callsite: callsite_of(callsite_sinks),
             sinks: callsite_sinks as u32,
             parent: self.parent.load(Ordering::Relaxed),
             flags: extra as u8,
-            epoch: (extra >> 8) as u8,
-            rules: (extra >> RULES_SHIFT) as u16,
+            epoch: epoch_of(callsite_sinks),
+            plan: plan_of(extra),
         }
     }
 }
@@ -157,46 +164,87 @@ fn live(handle: u64) -> Option<&'static Slot> {
     (state >> REFS_BITS == generation && state & REFS_MASK != 0).then_some(slot)
 }
 
-/// The directives of these rules that a span and the spans around it carry.
-pub(crate) fn carried_around(handle: u64, rules: u16) -> u64 {
+/// The directives of these rules, of a pipeline's, that a span and the spans around it carry.
+pub(crate) fn carried_around(handle: u64, epoch: u8, rules: &Rules) -> u64 {
     let (mut next, mut carried) = (handle, 0);
     for _ in 0..AROUND_MAX {
         // A span that is entered is open, and holds those around it open: a slot does not change
         // hands meanwhile. For a stale handle, what was read of another span is dropped.
         let Some(slot) = (next != 0).then(|| live(next)).flatten() else { break };
-        let extra = slot.extra.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release in `set_carried`, which writes the plan last.
+        let extra = slot.extra.load(Ordering::Acquire);
         let of_slot = slot.carried.load(Ordering::Relaxed);
         let parent = slot.parent.load(Ordering::Relaxed);
+        let callsite_sinks = slot.callsite_sinks.load(Ordering::Relaxed);
         std::sync::atomic::fence(Ordering::Acquire);
         if slot.state.load(Ordering::Relaxed) >> REFS_BITS != next >> INDEX_BITS {
             break;
         }
-        if (extra >> RULES_SHIFT) as u16 == rules {
-            carried |= of_slot;
-        }
+        carried |= translated(of_slot, extra, callsite_sinks, epoch, rules);
         next = parent;
     }
     carried
 }
 
-/// What a span carries, of the rules it was opened under.
-pub(crate) fn carried(handle: u64) -> Option<Carried> {
-    let slot = live(handle)?;
-    let tests = (slot.extra.load(Ordering::Relaxed) >> TESTS_SHIFT) as u32;
-    Some(Carried { directives: slot.carried.load(Ordering::Relaxed), tests })
+/// What a slot's directives are by these rules.
+fn translated(directives: u64, extra: u64, callsite_sinks: u64, epoch: u8, rules: &Rules) -> u64 {
+    let is_ours = epoch_of(callsite_sinks) == epoch;
+    if is_ours && plan_of(extra) == rules.number() {
+        return directives;
+    }
+    // Captures share an epoch, and know nothing of each other.
+    let is_known = is_ours && epoch != tape::EPOCH;
+    let plan = if is_known { plan_of(extra) } else { 0 };
+    rules.inherited(plan, directives, callsite_of(callsite_sinks))
 }
 
-/// Replaces what a span carries: fields were recorded.
+fn plan_of(extra: u64) -> u32 {
+    (extra >> PLAN_SHIFT & PLAN_MASK) as u32
+}
+
+fn callsite_of(callsite_sinks: u64) -> u32 {
+    (callsite_sinks >> CALLSITE_SHIFT & CALLSITE_MASK) as u32
+}
+
+fn epoch_of(callsite_sinks: u64) -> u8 {
+    (callsite_sinks >> EPOCH_SHIFT) as u8
+}
+
+/// What a span carries, by these rules. The caller holds it open.
+pub(crate) fn carried(handle: u64, epoch: u8, rules: &Rules) -> Option<Carried> {
+    let slot = live(handle)?;
+    let extra = slot.extra.load(Ordering::Acquire);
+    let callsite_sinks = slot.callsite_sinks.load(Ordering::Relaxed);
+    let directives = slot.carried.load(Ordering::Relaxed);
+    // What is remembered of tests has its place in the rules of its plan only.
+    let is_of_plan = epoch_of(callsite_sinks) == epoch && plan_of(extra) == rules.number();
+    let tests = if is_of_plan { (extra >> TESTS_SHIFT) as u32 } else { 0 };
+    Some(Carried { directives: translated(directives, extra, callsite_sinks, epoch, rules), tests })
+}
+
+/// Replaces what a span carries, by the rules of this plan: fields were recorded.
 ///
 /// Two threads that record fields of one span at once may each miss what the other's changed; the
 /// caller holds the span open, so the slot is its own.
-pub(crate) fn set_carried(handle: u64, before: Carried, now: Carried) {
+pub(crate) fn set_carried(handle: u64, before: Carried, now: Carried, plan: u32) {
     let Some(slot) = live(handle) else { return };
-    let changed = u64::from(before.tests ^ now.tests) << TESTS_SHIFT;
     // Relaxed: whoever is in the span on another thread learns of it soon enough.
-    slot.extra.fetch_xor(changed, Ordering::Relaxed);
-    slot.carried.fetch_or(now.directives & !before.directives, Ordering::Relaxed);
-    slot.carried.fetch_and(!(before.directives & !now.directives), Ordering::Relaxed);
+    let extra = slot.extra.load(Ordering::Relaxed);
+    if plan_of(extra) == plan {
+        let changed = u64::from(before.tests ^ now.tests) << TESTS_SHIFT;
+        slot.extra.fetch_xor(changed, Ordering::Relaxed);
+        slot.carried.fetch_or(now.directives & !before.directives, Ordering::Relaxed);
+        slot.carried.fetch_and(!(before.directives & !now.directives), Ordering::Relaxed);
+        return;
+    }
+    // The directives first: who finds them with the plan before takes those that are new for ones
+    // without a meaning.
+    slot.carried.store(now.directives, Ordering::Relaxed);
+    let kept = u64::from(u8::MAX) | LOST_CLOSE;
+    let new = u64::from(plan) << PLAN_SHIFT | u64::from(now.tests) << TESTS_SHIFT;
+    let replace = |extra| Some(extra & kept | new);
+    // Release: whoever finds the plan finds its directives.
+    let _ = slot.extra.fetch_update(Ordering::Release, Ordering::Relaxed, replace);
 }
 
 /// Gives a span another parent and another trace; returns what it was before.
@@ -377,7 +425,8 @@ pub(crate) fn sweep_lost(epoch: u8, mut found: impl FnMut(u64)) {
             let Some(slot) = slot(index) else { continue };
             let extra = slot.extra.load(Ordering::Acquire);
             let state = slot.state.load(Ordering::Relaxed);
-            if extra & LOST_CLOSE != 0 && state & REFS_MASK == 0 && (extra >> 8) as u8 == epoch {
+            let is_of_epoch = epoch_of(slot.callsite_sinks.load(Ordering::Relaxed)) == epoch;
+            if extra & LOST_CLOSE != 0 && state & REFS_MASK == 0 && is_of_epoch {
                 found(slot.span_id.load(Ordering::Relaxed));
                 slot.extra.store(0, Ordering::Relaxed);
                 slot.state.store(0, Ordering::Relaxed);
@@ -587,7 +636,7 @@ mod tests {
             parent: 0,
             flags: 1,
             epoch: 2,
-            rules: 0,
+            plan: 0,
         }
     }
 
@@ -636,22 +685,49 @@ mod tests {
     #[test]
     fn hidden_span_ends_as_one_and_carries_what_it_is_given() {
         let free_slots = FreeSlots::new();
+        let rules = rules(7, "[a{x=1}],[a{x=2}],[a{x=3}],[a{x=4}]", None);
         let carried_now = Carried { directives: 0b1010, tests: 0b11 };
-        let outer = SpanFacts { rules: 7, ..facts(1) };
+        let outer = SpanFacts { plan: 7, ..facts(1) };
         let outer = open(&free_slots, 91, &outer, carried_now, Shown::No);
         let inner = SpanFacts { parent: outer, ..facts(2) };
         let inner = open(&free_slots, 92, &inner, Carried::default(), Shown::Yes);
-        assert_eq!(carried(outer), Some(carried_now));
-        assert_eq!(carried_around(inner, 7), 0b1010);
-        assert_eq!(carried_around(inner, 8), 0, "bits of other rules mean nothing");
-        set_carried(outer, carried_now, Carried { directives: 0b0110, tests: 0b01 });
-        assert_eq!(carried(outer), Some(Carried { directives: 0b0110, tests: 0b01 }));
+        assert_eq!(carried(outer, 2, &rules), Some(carried_now));
+        assert_eq!(carried_around(inner, 2, &rules), 0b1010);
+        assert_eq!(carried_around(inner, 3, &rules), 0, "bits of another pipeline mean nothing");
+        let next = Carried { directives: 0b0110, tests: 0b01 };
+        set_carried(outer, carried_now, next, 7);
+        assert_eq!(carried(outer, 2, &rules), Some(next));
         assert!(retain(outer));
         assert!(matches!(release(outer), Released::Open));
         let Released::Unusual(ended) = release(outer) else { panic!("not hidden") };
         ended.free(&free_slots);
         assert_eq!(read(outer), None);
         end(&free_slots, inner);
+    }
+
+    fn rules(number: u32, filter: &str, before: Option<&Rules>) -> Rules {
+        let filter = crate::filter::Filter::parse(filter).unwrap();
+        let group = crate::rules::Group { filter, event_sinks: 1, span_sinks: 1 };
+        Rules::new(&[group], number, before).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_a_span_carries_is_translated_for_the_next_rules() {
+        let free_slots = FreeSlots::new();
+        // Later ones of equal rank are asked first, and have the lower bits.
+        let first = rules(7, "[a{x=1}],[a{x=2}],[a{x=3}],[a{x=4}]", None);
+        let carried_now = Carried { directives: 0b1010, tests: 0 };
+        let span = SpanFacts { plan: 7, ..facts(1) };
+        let span = open(&free_slots, 93, &span, carried_now, Shown::Yes);
+        let second = rules(8, "[a{x=9}],[a{x=3}]=off,[a{x=8}],[a{x=7}],[a{x=2}]", Some(&first));
+        assert_eq!(carried_around(span, 2, &second), 0b0010, "of x=1 the bit is another's now");
+        let third = rules(9, "[a{x=1}],[a{x=3}]", Some(&second));
+        assert_eq!(carried_around(span, 2, &third), 0b0010, "x=1 was away, and is new");
+        let now = Carried { directives: 0b0011, tests: 0 };
+        set_carried(span, carried(span, 2, &third).unwrap(), now, 9);
+        assert_eq!(carried(span, 2, &third), Some(now));
+        assert_eq!(read(span), Some(SpanFacts { plan: 9, ..facts(1) }));
+        end(&free_slots, span);
     }
 
     #[test]

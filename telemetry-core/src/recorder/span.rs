@@ -151,8 +151,8 @@ fn open_span(
         sinks: span.decision.sinks(),
         parent: if has_parent { parent.handle } else { 0 },
         flags,
-        epoch: span.decision.epoch(),
-        rules: span.rules,
+        epoch: span.epoch,
+        plan: span.plan,
     };
     let generation = number & slots::GENERATION_MASK;
     let handle = slots::open(&local.free_slots, generation, &facts, span.carried, span.shown());
@@ -273,7 +273,7 @@ fn header(kind: Kind, facts: &SpanFacts, ticks: u64) -> Header {
 /// Gives a span further attributes.
 pub(crate) fn record(handle: u64, values: &Record<'_>) {
     let look_again = |local: &Local, facts: &SpanFacts| {
-        if facts.rules != 0 {
+        if facts.plan != 0 || router::has_rules() {
             dynamic::record(local, handle, facts, values);
         }
     };

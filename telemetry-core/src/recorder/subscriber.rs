@@ -12,7 +12,7 @@ impl Subscriber for Router {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(router::max_level())
+        Some(router::level_hint())
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {

@@ -81,7 +81,7 @@ fn scope_of(
     let printing = Arc::clone(printing);
     let after_event = move |tape: &Tape, sinks| printing.after_event(tape, sinks);
     let tape = complete(Tape::new(CAPTURE_BYTES_MAX, after_event));
-    Arc::new(Scope { plan, intake, tape: Some(tape) })
+    Arc::new(Scope::new(plan, intake, Some(tape)))
 }
 
 fn kept_plan() -> Arc<Plan> {
@@ -96,9 +96,9 @@ fn printed_plan() -> Arc<Plan> {
 
 fn plan(kept: Signals) -> Arc<Plan> {
     let sinks = |filter| vec![(kept, Filter::level(Level::Trace)), (Signals::LOGS, filter)];
-    let plan = Plan::new(tape::EPOCH, sinks(setup::filter())).or_else(|error| {
+    let plan = Plan::new(tape::EPOCH, sinks(setup::filter()), None).or_else(|error| {
         setup::report_filter(&error);
-        Plan::new(tape::EPOCH, sinks(Filter::level(Level::Info)))
+        Plan::new(tape::EPOCH, sinks(Filter::level(Level::Info)), None)
     });
     Arc::new(plan.expect("a filter of one level is within all limits"))
 }

@@ -17,12 +17,13 @@ mod spans;
 
 use crate::batch::Builder;
 use crate::clock::{self, Anchors};
+use crate::control::Control;
 use crate::export::Signals;
 use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::metric::{self, Registry};
 use crate::redaction::Patterns;
-use crate::router::Reservation;
+use crate::router::{Reservation, Settling};
 use crate::runner::Sink;
 use drain::Drain;
 use join::Mode;
@@ -39,13 +40,6 @@ const SLEEP: Duration = Duration::from_secs(1);
 
 /// How often series are looked at that may be idle: four times in their timeout, within these.
 const EXPIRY_INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
-/// How long after its start a pipeline lets `tracing` look at all callsites once more.
-///
-/// `tracing` asks for a callsite's interest and stores the answer in two steps, without a lock. A
-/// thread that asked before the pipeline was attached may store `never` after it, and would leave
-/// that callsite silent for good.
-const RECHECKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 
 /// What others ask of the worker.
 #[derive(Debug)]
@@ -113,6 +107,7 @@ pub(crate) struct Parts {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) sinks: Vec<Arc<Sink>>,
     pub(crate) commands: Arc<Commands>,
+    pub(crate) control: Arc<Control>,
     pub(crate) registry: Registry,
     /// How often metrics are read, per sink; `None` = never by itself.
     pub(crate) metric_intervals: Vec<Option<Duration>>,
@@ -135,8 +130,8 @@ pub(crate) struct Worker {
     /// When series are looked at that may be idle; `None` = that is not this worker's to do.
     expiry_due: Option<Instant>,
     tickets: Vec<Arc<Ticket>>,
-    /// When `tracing` is asked to look at all callsites once more; see [`RECHECKS`].
-    rechecks_due: Vec<Instant>,
+    /// Of the attached pipeline: what `tracing` was told in haste.
+    settling: Option<Settling>,
     /// Was the last batch full?
     is_behind: bool,
     self_report: SelfReport,
@@ -166,10 +161,7 @@ impl Worker {
             expiry_due: (parts.takes_diagnostics || !parts.registry.is_same(metric::global()))
                 .then_some(now),
             tickets: Vec::new(),
-            rechecks_due: match parts.takes_diagnostics {
-                true => RECHECKS.iter().filter_map(|wait| now.checked_add(*wait)).collect(),
-                false => Vec::new(),
-            },
+            settling: parts.takes_diagnostics.then(|| Settling::new(now)),
             is_behind: false,
             self_report: SelfReport::new(now),
             ebb: memory::Ebb::default(),
@@ -258,7 +250,8 @@ impl Worker {
         let dues = self.snapshots_due.iter().flatten().copied();
         let tickets = self.tickets.iter().map(|ticket| ticket.deadline);
         dues.chain(tickets)
-            .chain(self.rechecks_due.iter().copied())
+            .chain(self.parts.control.due())
+            .chain(self.settling.as_ref().and_then(Settling::due))
             .map(|due| due.saturating_duration_since(now))
             .min()
             .map_or(SLEEP, |due| due.min(SLEEP))
@@ -274,10 +267,9 @@ impl Worker {
             }
             ticket.deadline > now && !ticket.is_passed()
         });
-        let rechecks = self.rechecks_due.len();
-        self.rechecks_due.retain(|due| *due > now);
-        if self.rechecks_due.len() < rechecks {
-            crate::router::rebuild_interest();
+        self.parts.control.tend(now);
+        if let Some(settling) = &mut self.settling {
+            settling.tend(now);
         }
         if self.snapshots_due.iter().flatten().any(|due| *due <= now) {
             self.snapshot(|due| due.is_some_and(|due| due <= now), now);
@@ -321,6 +313,7 @@ impl Worker {
         match command {
             Command::Flush(ticket) => {
                 self.drain_to_now(ticket.deadline, Mode::Deliver);
+                self.settling.iter_mut().for_each(Settling::finish);
                 self.ebb.tend(self.drain.join.spans.len(), clock::now());
                 self.snapshot(|due| due.is_some(), clock::now());
                 for sink in &self.parts.sinks {
@@ -345,12 +338,16 @@ impl Worker {
     /// counted in `after_deadline`'s mode `Count`.
     fn drain_to_now(&mut self, deadline: Instant, after_deadline: Mode) {
         let targets = self.drain.targets();
-        while !targets.are_reached() {
+        loop {
             let mode = if clock::now() < deadline { Mode::Deliver } else { after_deadline };
             if mode == Mode::Deliver && clock::now() >= deadline {
                 return;
             }
+            // Once at least: what the pipeline has to say of itself is to be told as well.
             self.round(mode);
+            if targets.are_reached() {
+                return;
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Parts;
 use super::redact::Redactor;
 use crate::batch::{Builder, NO_SPAN};
 use crate::clock;
-use crate::diagnostics;
+use crate::diagnostics::{self, Reach};
 use crate::intake::Ledger;
 use crate::ledger::{Cause, Signal};
 use crate::level::Level;
@@ -135,15 +135,14 @@ fn unknown_targets(unknown: &[(String, Vec<String>)]) -> String {
 /// Puts what the pipeline has to say of itself into the batch, as events of target `telemetry`.
 pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger, redactor: &Redactor) {
     for diagnostic in diagnostics::take_waiting() {
-        let decision = router::decide_event("telemetry", diagnostic.level, |_| 0);
-        let sinks = ledger.takers(decision.sinks(), Signal::Log);
-        if sinks == 0 || decision.epoch() != ledger.epoch {
+        let sinks = takers(diagnostic.level, diagnostic.reach, ledger);
+        if sinks == 0 {
             continue;
         }
         let header = Header {
             kind: Kind::Event,
             flags: 0,
-            epoch: decision.epoch(),
+            epoch: ledger.epoch,
             callsite: crate::bridge::log::callsite(diagnostic.level).id(),
             sinks,
             ticks: clock::ticks(),
@@ -155,12 +154,27 @@ pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger, redactor
             writer.origin("telemetry", "", "", 0);
             writer.str(0, &diagnostic.text);
             writer.inline("cause", &diagnostic.cause);
+            for (key, value) in &diagnostic.fields {
+                writer.inline(key, &value.as_str());
+            }
+            if !diagnostic.excerpt.is_empty() {
+                writer.inline("excerpt", &diagnostic.excerpt.as_str());
+            }
         });
         let Some(record) = RawRecord::first(&record) else { continue };
         let clean = redactor.without_secrets(record);
         let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
         builder.push(record, NO_SPAN, sinks, Signal::Log);
     }
+}
+
+/// The sinks that get a diagnostic.
+fn takers(level: Level, reach: Reach, ledger: &Ledger) -> u32 {
+    if reach == Reach::Everyone {
+        return ledger.log_sinks;
+    }
+    let decision = router::decide_event("telemetry", level, |_, _| 0);
+    if decision.epoch() == ledger.epoch { ledger.takers(decision.sinks(), Signal::Log) } else { 0 }
 }
 
 /// Sets the `otel.sdk.*` metrics (OpenTelemetry semantic conventions 1.44, SDK metrics).

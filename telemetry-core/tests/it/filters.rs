@@ -170,3 +170,95 @@ fn too_many_dynamic_directives_of_all_exporters_are_an_error() {
     let error = face::builder().sink(sink(1)).sink(sink(2)).scoped().unwrap_err();
     assert!(error.is_setting() && error.to_string().contains("64"), "{error}");
 }
+
+/// Sets each filter in turn, and emits a `trace` event with the number of the turn after it.
+#[test]
+fn open_spans_go_on_to_carry_what_stays_when_filters_change() {
+    let memory = MemoryExporter::new("memory");
+    let filter = Filter::parse("info,[request{tenant=42}]=trace").unwrap();
+    let builder = face::builder().filter(filter).sink(SinkBuilder::new(memory.clone()));
+    let pipeline = builder.scoped().unwrap();
+    let turns = [
+        ("info,[other{x=1}]=off,[request{tenant=42}]=debug", false, "it stays, at another level"),
+        ("info,[other{x=1}]=off,[request{tenant=42}]=trace", true, "it stays"),
+        ("info", false, "it is gone"),
+        ("info,[request{tenant=42}]=trace", false, "it is new, and the values are not known"),
+        ("info,[request]=trace", true, "it is new, and needs no values"),
+        ("info,[{tenant}]=trace", true, "it is new, and needs a name only"),
+        ("info,[{user}]=trace", false, "there is no such field"),
+    ];
+    pipeline.run(|| {
+        let span = tracing::info_span!("request", tenant = 42_u64).entered();
+        for (n, (filter, _, _)) in turns.iter().enumerate() {
+            pipeline.filters().set(filter).unwrap();
+            tracing::trace!(n = n as u64, "in the span");
+        }
+        pipeline.filters().set("info,[request{tenant=42}]=trace").unwrap();
+        span.record("tenant", 42_u64);
+        tracing::trace!(n = 100_u64, "recorded again");
+        pipeline.filters().set("info,[request{tenant=42}]=trace,[other{x=1}]=off").unwrap();
+        tracing::trace!(n = 101_u64, "known since it was recorded");
+    });
+    shut_down(pipeline);
+    let events = memory.events();
+    let has = |n: usize| {
+        let field = ("n".to_owned(), OwnedValue::U64(n as u64));
+        events.iter().any(|event| event.fields.contains(&field))
+    };
+    for (n, (filter, expected, why)) in turns.iter().enumerate() {
+        assert_eq!(has(n), *expected, "{filter}: {why}");
+    }
+    assert!(has(100) && has(101));
+}
+
+#[test]
+fn filters_of_single_exporters_are_their_own_until_they_are_unset() {
+    let sink = |name: &str| SinkBuilder::new(MemoryExporter::new(name));
+    let own = sink("own").filter(Filter::parse("warn").unwrap());
+    let pipeline = face::builder().sink(sink("common")).sink(own).scoped().unwrap();
+    let filters = pipeline.filters();
+    let in_effect =
+        || filters.in_effect().iter().map(|(_, filter)| filter.to_string()).collect::<Vec<_>>();
+    assert_eq!(in_effect(), ["info", "warn"]);
+    filters.set("debug").unwrap();
+    assert_eq!(in_effect(), ["debug", "warn"]);
+    let temporary = filters.add_to("own", "app=trace", std::time::Duration::from_secs(60)).unwrap();
+    filters.set_of("own", "error,app=off").unwrap();
+    assert_eq!(in_effect(), ["debug", "error,app=trace"]);
+    assert_eq!(filters.temporary()[0].exporter(), Some("own"));
+    assert!(temporary.cancel().unwrap() && !temporary.cancel().unwrap());
+    filters.unset_of("own").unwrap();
+    assert_eq!(in_effect(), ["debug", "debug"]);
+    shut_down(pipeline);
+    assert!(filters.set("info").is_err(), "it does not run any more");
+}
+
+#[test]
+fn what_cannot_be_had_leaves_the_filters_as_they_were() {
+    let pipeline =
+        face::builder().sink(SinkBuilder::new(MemoryExporter::new("memory"))).scoped().unwrap();
+    let filters = pipeline.filters();
+    let life = std::time::Duration::from_secs(60);
+    let many = |prefix: &str| {
+        let parts: Vec<_> = (0..40).map(|n| format!("[{prefix}{n}]=info")).collect();
+        parts.join(",")
+    };
+    filters.set(&many("a")).unwrap();
+    let errors = [
+        filters.set("info,app=debgu").unwrap_err(),
+        filters.set_of("other", "info").unwrap_err(),
+        filters.add(&many("b"), life).unwrap_err(),
+        filters.add("debug", std::time::Duration::ZERO).unwrap_err(),
+        filters.add("debug", life * 60 * 24 * 8).unwrap_err(),
+    ];
+    for (error, text) in errors.iter().zip(["debgu", "`memory`", "64", "nothing", "604800s"]) {
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    assert!(errors[0].excerpt().unwrap().contains("^^^^^ did you mean `debug`?"));
+    assert_eq!(filters.of("memory").unwrap(), many("a").parse().unwrap());
+    for _ in 0..telemetry_core::pipeline::TEMPORARY_MAX {
+        filters.add("app=debug", life).unwrap();
+    }
+    assert!(filters.add("app=debug", life).unwrap_err().to_string().contains("32"));
+    shut_down(pipeline);
+}

@@ -10,6 +10,7 @@
 )]
 
 mod redaction;
+mod reload;
 mod signals;
 mod user_code;
 
@@ -130,6 +131,13 @@ fn scenario() {
         "end_and_flush" => end_and_flush(),
         "redaction_names" => redaction::names(),
         "redaction_memory" => redaction::memory(),
+        "reload_everywhere" => reload::everywhere(),
+        "reload_race" => reload::race(),
+        "reload_coalesced" => reload::coalesced(),
+        "reload_during_shutdown" => reload::during_shutdown(),
+        "reload_forked" => reload::forked(),
+        "reload_temporary" => reload::temporary(),
+        "reload_foreign_default" => reload::foreign_default(),
         "signal_chain" => signals::chain(),
         "signal_emits" => signals::emits(),
         "signal_forked" => signals::forked(),

@@ -294,7 +294,7 @@ impl<S: Subscriber> Filter<S> for Wanted {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(router::max_level())
+        Some(router::level_hint())
     }
 }
 

@@ -8,12 +8,13 @@
 //!   threads that are inside their scope.
 //! - Every callsite's decision is the attached plan's. `tracing`'s interest is the union of all
 //!   plans, so no pipeline can silence another one's callsites.
+//! - Plans are exchanged while call sites run: each of them decides by the old or by the new one.
 
 use crate::callsite::{self, Callsite, Decision, Verdict};
 use crate::error::Error;
 use crate::intake::Intake;
 use crate::level::Level;
-use crate::local;
+use crate::local::{self, Known};
 use crate::plan::{Plan, Scope};
 use crate::record::flag;
 use crate::redaction::{self, Redaction};
@@ -24,8 +25,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tracing_core::dispatcher::{self, DefaultGuard};
-use tracing_core::subscriber::{Interest, NoSubscriber};
-use tracing_core::{Dispatch, LevelFilter, Metadata, callsite as tracing_callsite};
+use tracing_core::subscriber::NoSubscriber;
+use tracing_core::{Dispatch, Metadata};
+
+mod interest;
+
+pub(crate) use interest::{Pace, Settling, apply, interest, level_hint};
 
 /// The process's `tracing` subscriber.
 #[derive(Debug, Clone, Copy)]
@@ -45,19 +50,29 @@ pub(crate) fn unknown_targets() -> Vec<(String, Vec<String>)> {
     unknown
 }
 
-/// The generation of the attached plan's rules; 0 = it has none.
-static RULES: AtomicU32 = AtomicU32::new(0);
+/// The number of the attached plan; 0 = there is none.
+static PLAN: AtomicU32 = AtomicU32::new(0);
+/// Has it rules?
+static HAS_RULES: AtomicBool = AtomicBool::new(false);
 
-pub(crate) fn rules_generation() -> u32 {
+#[inline(always)]
+pub(crate) fn plan_number() -> u32 {
     // Acquire: with the number comes the plan, behind its lock.
-    RULES.load(Ordering::Acquire)
+    PLAN.load(Ordering::Acquire)
 }
 
-/// A copy of the attached plan's rules, for a thread that has none or older ones.
+/// Are there directives of spans or fields? Of the attached plan or a scope's.
+#[inline(always)]
+pub(crate) fn has_rules() -> bool {
+    HAS_RULES.load(Ordering::Relaxed) || has_scopes()
+}
+
+/// The attached plan with a copy of its rules, for a thread that has none or an older one.
 #[cold]
-pub(crate) fn attached_rules() -> Option<Rules> {
-    let plan = plans().attached.clone();
-    plan.and_then(|plan| plan.rules.clone())
+pub(crate) fn attached_plan() -> Option<Known> {
+    let plan = plans().attached.clone()?;
+    let rules = plan.rules.clone();
+    Some(Known { plan, rules })
 }
 
 /// Changes whenever what a span that is open already carries, or what it means, has changed.
@@ -107,7 +122,7 @@ pub(crate) fn install() -> Result<(), Error> {
     // A lock of its own: `tracing` asks the router for its level while it is installed.
     static INSTALL: Mutex<()> = Mutex::new(());
     let _install = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
-    if INSTALLED.load(Ordering::Acquire) {
+    if is_installed() {
         return Ok(());
     }
     if tracing_core::dispatcher::set_global_default(Dispatch::new(Router)).is_ok() {
@@ -127,7 +142,6 @@ pub(crate) fn foreign_subscriber() -> Error {
 }
 
 /// Is the router the global subscriber?
-#[cfg(feature = "layer")]
 pub(crate) fn is_installed() -> bool {
     INSTALLED.load(Ordering::Acquire)
 }
@@ -206,6 +220,25 @@ pub(crate) fn redact(redaction: &Redaction) -> Result<(), Error> {
     Ok(())
 }
 
+impl Plans {
+    /// Lets call sites know which plan decides from now on.
+    fn announce(&self) {
+        let plan = self.attached.as_ref();
+        HAS_RULES.store(plan.is_some_and(|plan| plan.rules.is_some()), Ordering::Relaxed);
+        PLAN.store(plan.map_or(0, |plan| plan.number), Ordering::Release);
+        // Behind the number: whoever finds this version finds that plan.
+        change_carried_version();
+        interest::note_change(self);
+    }
+
+    fn decide(&self, callsite: &Callsite) {
+        callsite.decide(match &self.attached {
+            Some(plan) => plan.judge(callsite),
+            None => Verdict::NOBODY,
+        });
+    }
+}
+
 /// Makes `plan` the one that decides.
 ///
 /// # Errors
@@ -218,11 +251,11 @@ pub(crate) fn attach(plan: &Arc<Plan>) -> Result<(), Error> {
             return Err(Error::already_attached());
         }
         plans.attached = Some(Arc::clone(plan));
-        RULES.store(plan.generation().into(), Ordering::Release);
-        change_carried_version();
-        decide_all(&plans);
+        plans.announce();
     }
-    rebuild_interest();
+    interest::apply(Pace::AtOnce);
+    // Answers of before, when there was no subscriber or no pipeline, may be stored late.
+    interest::leave_to_worker();
     Ok(())
 }
 
@@ -231,31 +264,37 @@ pub(crate) fn detach() {
     {
         let mut plans = plans();
         plans.attached = None;
-        RULES.store(0, Ordering::Release);
-        change_carried_version();
-        decide_all(&plans);
+        plans.announce();
     }
     sampler::set(None);
-    rebuild_interest();
+    interest::apply(Pace::AtOnce);
 }
 
-fn decide_all(plans: &Plans) {
-    for callsite in callsite::all() {
-        callsite.decide(decide(plans, callsite));
+/// Replaces the attached plan by a later one of the same pipeline; `false` if that is not attached
+/// (any more). After [`apply`] it holds everywhere.
+pub(crate) fn exchange(plan: &Arc<Plan>) -> bool {
+    if is_forked() {
+        return false;
     }
-}
-
-fn decide(plans: &Plans, callsite: &Callsite) -> Verdict {
-    match &plans.attached {
-        Some(plan) => plan.judge(callsite),
-        None => Verdict::NOBODY,
+    let mut plans = plans();
+    let is_ours = plans.attached.as_ref().is_some_and(|attached| attached.epoch == plan.epoch);
+    if is_ours {
+        plans.attached = Some(Arc::clone(plan));
+        plans.announce();
     }
+    is_ours
 }
 
-/// Lets `tracing` ask again for every callsite, and `log` for the level.
-pub(crate) fn rebuild_interest() {
-    tracing_callsite::rebuild_interest_cache();
-    set_log_level();
+/// How many callsites are decided about without letting those in that register meanwhile.
+const DECIDED_AT_ONCE: usize = 64;
+
+/// Lets all callsites know what the attached plan says.
+fn decide_all() {
+    let mut callsites = callsite::all().peekable();
+    while callsites.peek().is_some() {
+        let plans = plans();
+        callsites.by_ref().take(DECIDED_AT_ONCE).for_each(|callsite| plans.decide(callsite));
+    }
 }
 
 static HAS_LOG: AtomicBool = AtomicBool::new(false);
@@ -268,28 +307,15 @@ pub(crate) fn has_log() -> bool {
 /// From now on the records of the `log` crate are taken.
 pub(crate) fn take_log() {
     HAS_LOG.store(true, Ordering::Release);
-    set_log_level();
-}
-
-/// Tells `log` what is wanted, so that its macros cost one load for the rest.
-fn set_log_level() {
-    if has_log() {
-        log::set_max_level(match max_level().into_level() {
-            None => log::LevelFilter::Off,
-            Some(tracing_core::Level::ERROR) => log::LevelFilter::Error,
-            Some(tracing_core::Level::WARN) => log::LevelFilter::Warn,
-            Some(tracing_core::Level::INFO) => log::LevelFilter::Info,
-            Some(tracing_core::Level::DEBUG) => log::LevelFilter::Debug,
-            Some(tracing_core::Level::TRACE) => log::LevelFilter::Trace,
-        });
-    }
+    interest::note_change(&plans());
+    interest::apply(Pace::AtOnce);
 }
 
 /// The entry of a `tracing` callsite, registered and decided if it is new.
 pub(crate) fn register(metadata: &'static Metadata<'static>) -> &'static Callsite {
     let plans = plans();
     let (callsite, _) = callsite::find_or_register(metadata);
-    callsite.decide(decide(&plans, callsite));
+    plans.decide(callsite);
     callsite
 }
 
@@ -297,7 +323,7 @@ pub(crate) fn register(metadata: &'static Metadata<'static>) -> &'static Callsit
 pub(crate) fn register_own(description: callsite::Description) -> &'static Callsite {
     let plans = plans();
     let callsite = callsite::register(description);
-    callsite.decide(decide(&plans, callsite));
+    plans.decide(callsite);
     callsite
 }
 
@@ -320,83 +346,35 @@ pub(crate) fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 
-/// What `tracing` may do with a callsite: never, always, or ask each time.
-pub(crate) fn interest(metadata: &'static Metadata<'static>) -> Interest {
-    if is_forked() {
-        return Interest::never();
-    }
-    let callsite = register(metadata);
-    let verdict = callsite.verdict();
-    // Without rules, only redacted fields take a callsite off the fast path.
-    let is_certain = verdict.static_sinks != 0 && rules_generation() == 0;
-    if verdict.decision.sinks() != 0 || is_certain {
-        return Interest::always();
-    }
-    let scopes = live_scopes();
-    let wanted = has_captures()
-        || !callsite.decision().is_nobody()
-        || scopes.iter().any(|scope| !scope.plan.decide(callsite).is_nobody());
-    if wanted { Interest::sometimes() } else { Interest::never() }
-}
-
-fn live_scopes() -> Vec<Arc<Scope>> {
-    plans().scopes.iter().filter_map(Weak::upgrade).collect()
-}
-
 /// Is metadata wanted that no callsite was registered for?
 #[cold]
 pub(crate) fn wants_unregistered(metadata: &Metadata<'_>) -> bool {
     let (target, level) = (metadata.target(), Level::from(*metadata.level()));
-    let plan = match thread_scope() {
-        Some(scope) => Some(Arc::clone(&scope.plan)),
-        None => plans().attached.clone(),
-    };
+    let plan = thread_plan().or_else(|| plans().attached.clone());
     plan.is_some_and(|plan| plan.static_sinks(target, level, metadata.is_span()) != 0)
 }
 
-fn thread_scope() -> Option<Arc<Scope>> {
-    local::with(|local| local.takers.scope()).flatten()
+/// The plan of the scope that the thread is in.
+fn thread_plan() -> Option<Arc<Plan>> {
+    let scope = local::with(|local| local.takers.scope()).flatten();
+    scope.map(|scope| scope.plan())
 }
 
 /// What sinks of the attached pipeline (or the thread's scope) want an event without a callsite;
-/// `around` says what the spans around it carry, of these rules.
+/// `around` says what the spans around it carry, by the rules of a pipeline.
 pub(crate) fn decide_event(
     target: &str,
     level: Level,
-    around: impl FnOnce(u16) -> u64,
+    around: impl FnOnce(u8, &Rules) -> u64,
 ) -> Decision {
     if is_forked() {
         return Decision::NOBODY;
     }
-    // Asked for before the lock: making a thread's state may call an allocator that logs.
-    let around = |rules: u16| if rules == 0 { 0 } else { around(rules) };
-    if let Some(scope) = thread_scope() {
-        let around = around(scope.plan.generation());
-        return scope.plan.decide_event(target, level, around);
-    }
-    let around = around(rules_generation() as u16);
-    match &plans().attached {
-        Some(plan) => plan.decide_event(target, level, around),
-        None => Decision::NOBODY,
-    }
-}
-
-/// The least severe level that any pipeline wants.
-pub(crate) fn max_level() -> LevelFilter {
-    if has_captures() {
-        return LevelFilter::TRACE;
-    }
-    let scopes = live_scopes();
-    let attached = plans().attached.clone();
-    let levels = attached.iter().chain(scopes.iter().map(|scope| &scope.plan));
-    match levels.filter_map(|plan| plan.max_level()).min() {
-        Some(Level::Trace) => LevelFilter::TRACE,
-        Some(Level::Debug) => LevelFilter::DEBUG,
-        Some(Level::Info) => LevelFilter::INFO,
-        Some(Level::Warn) => LevelFilter::WARN,
-        Some(Level::Error) => LevelFilter::ERROR,
-        None => LevelFilter::OFF,
-    }
+    let Some(plan) = thread_plan().or_else(|| plans().attached.clone()) else {
+        return Decision::NOBODY;
+    };
+    let around = plan.rules.as_ref().map_or(0, |rules| around(plan.epoch, rules));
+    plan.decide_event(target, level, around)
 }
 
 /// Are spans with these flags exported?
@@ -416,6 +394,7 @@ pub(crate) fn has_scopes() -> bool {
 /// Tells call sites whether there are scopes.
 fn show_scopes(plans: &Plans) {
     SCOPES.store(plans.scopes.len() + usize::from(has_captures()), Ordering::Relaxed);
+    interest::note_change(plans);
 }
 
 /// Makes a scoped pipeline known, so that the callsites it wants are not silenced.
@@ -426,7 +405,7 @@ pub(crate) fn add_scope(scope: &Arc<Scope>) {
         plans.scopes.push(Arc::downgrade(scope));
         show_scopes(&plans);
     }
-    rebuild_interest();
+    interest::apply(Pace::AtOnce);
 }
 
 /// Forgets a scoped pipeline.
@@ -436,7 +415,13 @@ pub(crate) fn remove_scope(scope: &Arc<Scope>) {
         plans.scopes.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(scope)));
         show_scopes(&plans);
     }
-    rebuild_interest();
+    interest::apply(Pace::AtOnce);
+}
+
+/// Replaces a scoped pipeline's plan. After [`apply`] it holds everywhere.
+pub(crate) fn exchange_in(scope: &Scope, plan: &Arc<Plan>) {
+    scope.set_plan(Arc::clone(plan));
+    interest::note_change(&plans());
 }
 
 /// The router as a subscriber of threads, for captures in processes whose global subscriber is
@@ -454,16 +439,17 @@ fn has_captures() -> bool {
 pub(crate) fn allow_captures() {
     CAPTURES.get_or_init(|| {
         HAS_CAPTURES.store(true, Ordering::Release);
-        show_scopes(&plans());
         let subscribers = [Dispatch::new(Router), Dispatch::new(Router)];
-        // A thread that was in the middle of the registration of a callsite may have asked before,
-        // and stores the answer that it got, `never`, about now: see `worker::RECHECKS`. Tests must
+        // A thread that was in the middle of the registration of a callsite may have asked another
+        // subscriber, or none, and stores the answer that it got, `never`, about now. Tests must
         // not fail one time in a million, so it is given time to do that.
         for _ in 0..SETTLING_ROUNDS {
-            rebuild_interest();
+            show_scopes(&plans());
+            apply(Pace::AtOnce);
             std::thread::sleep(Duration::from_millis(1));
         }
-        rebuild_interest();
+        show_scopes(&plans());
+        apply(Pace::AtOnce);
         subscribers
     });
 }
