@@ -33,12 +33,18 @@ pub const TEMPORARY_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub(crate) enum By {
     /// The program, through [`Filters`].
     Program,
+    /// The watched filter file.
+    File,
+    /// A signal, at which the file was read again.
+    Signal,
 }
 
 impl By {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Program => "program",
+            Self::File => "file",
+            Self::Signal => "signal",
         }
     }
 }

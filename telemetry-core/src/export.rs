@@ -59,6 +59,10 @@ pub trait Exporter: Send + 'static {
         ack.finish(Outcome::Rejected(Cause::Rejected));
     }
 
+    /// Opens its files anew, if it has any: they may have been moved away. Called after SIGHUP, if
+    /// the program wants that.
+    fn reopen(&mut self) {}
+
     /// Brings what it holds to its destination, as far as possible before `deadline`.
     fn flush(&mut self, deadline: Instant) {
         let _ = deadline;

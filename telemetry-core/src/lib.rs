@@ -15,6 +15,7 @@ pub mod exit;
 pub mod pipeline;
 #[cfg_attr(unix, expect(unsafe_code, reason = "registers an action with a signal handler"))]
 pub mod signal;
+mod filter_file;
 #[expect(unsafe_code, reason = "registers a hook with the C library")]
 mod fork;
 mod worker;

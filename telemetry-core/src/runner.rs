@@ -60,6 +60,7 @@ pub enum OnFull {
 enum Work {
     Batch(Batch),
     Metrics(Arc<Snapshot>),
+    Reopen,
     Flush(Arc<Ticket>),
     Shutdown(Instant),
 }
@@ -303,6 +304,11 @@ impl Sink {
         self.mark(Work::Flush(ticket));
     }
 
+    /// Lets the exporter open its files anew.
+    pub(crate) fn reopen(&self) {
+        self.mark(Work::Reopen);
+    }
+
     /// Tells the runner to end; only retries that are due before the deadline are waited for.
     pub(crate) fn shutdown(&self, deadline: Instant) {
         self.queue().ends_at = Some(deadline);
@@ -425,6 +431,7 @@ impl Sink {
                     self.guarded(&mut rest, || exporter.flush(deadline));
                     self.flushed(item.sequence, ticket);
                 }
+                (Work::Reopen, _) => self.guarded(&mut rest, || exporter.reopen()),
                 (Work::Shutdown(deadline), _) => {
                     self.guarded(&mut rest, || exporter.flush(deadline));
                     self.guarded(&mut rest, || exporter.shutdown(deadline));

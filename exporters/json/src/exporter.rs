@@ -60,6 +60,10 @@ impl Exporter for JsonExporter {
         ack.finish(self.output.finish());
     }
 
+    fn reopen(&mut self) {
+        self.output.reopen();
+    }
+
     fn metrics(&mut self, snapshot: &Arc<Snapshot>, ack: Ack) {
         self.output.begin();
         for metric in &snapshot.metrics {

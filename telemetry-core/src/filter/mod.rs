@@ -16,6 +16,7 @@
 mod directive;
 mod error;
 mod explain;
+mod file;
 mod mask;
 mod parse;
 mod suggest;

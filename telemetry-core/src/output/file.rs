@@ -59,6 +59,12 @@ impl LogFile {
         self.checked -= CHECK_PERIOD;
     }
 
+    /// Opens what is at the path now, whenever it was looked at last.
+    pub(super) fn reopen(&mut self) -> Refresh {
+        self.suspect = true;
+        self.refresh()
+    }
+
     /// Makes sure that the path still names the open file.
     pub(super) fn refresh(&mut self) -> Refresh {
         let now = clock::now();

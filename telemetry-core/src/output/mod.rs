@@ -140,6 +140,15 @@ impl LineWriter {
         }
     }
 
+    /// Opens what is at a file's path now: the file may have been moved away.
+    pub fn reopen(&mut self) {
+        if let Destination::File(file) = &mut self.destination
+            && let Refresh::Reopened { torn } = file.reopen()
+        {
+            self.torn = torn;
+        }
+    }
+
     /// Writes as soon as so many bytes are gathered; [`GATHER_BYTES`] unless set.
     #[must_use]
     pub fn gather(mut self, bytes: usize) -> Self {

@@ -5,6 +5,7 @@ use crate::control::{Control, Filtered, Settings};
 use crate::error::Error;
 use crate::export::{Context, Exporter, Signals};
 use crate::filter::Filter;
+use crate::filter_file::FilterFile;
 use crate::intake::{BUDGET_BYTES, Intake, Ledger, Waits};
 use crate::ledger::SinkLedger;
 use crate::level::Level;
@@ -18,6 +19,7 @@ use crate::router::{self, Reservation};
 use crate::runner::{OnFull, Sink};
 use crate::sampler::{self, Sampler};
 use crate::worker::{self, Commands, Parts, Worker};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -143,6 +145,8 @@ impl SinkBuilder {
 pub struct Builder {
     resource: Resource,
     filter: Filter,
+    filter_file: Option<PathBuf>,
+    reload_at_hangup: bool,
     sinks: Vec<SinkBuilder>,
     buffer_bytes: usize,
     waits: Waits,
@@ -166,6 +170,8 @@ impl Default for Builder {
         Self {
             resource: Resource::default(),
             filter: Filter::level(Level::Info),
+            filter_file: None,
+            reload_at_hangup: false,
             sinks: Vec::new(),
             buffer_bytes: BUFFER_BYTES,
             waits: Waits::default(),
@@ -193,6 +199,24 @@ impl Builder {
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// A file with the common filter ([`Filter::read`]), which is looked at once a second: it stands
+    /// above [`filter`](Self::filter) while it is there. For an attached pipeline only.
+    ///
+    /// A file that is missing or is no filter leaves the filter as it was, with a warning.
+    #[must_use]
+    pub fn filter_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.filter_file = Some(path.into());
+        self
+    }
+
+    /// Is the filter file read again at SIGHUP, and do exporters open their files anew? No by
+    /// default. For an attached pipeline only; see [`signal::watch`](crate::signal::watch).
+    #[must_use]
+    pub fn reload_at_hangup(mut self, on: bool) -> Self {
+        self.reload_at_hangup = on;
         self
     }
 
@@ -311,7 +335,12 @@ impl Builder {
         let reservation = Reservation::take()?;
         router::redact(&self.redaction)?;
         self.registry.redact_again();
-        let log = self.log;
+        let (log, reload_at_hangup) = (self.log, self.reload_at_hangup);
+        let file = self.filter_file.take().map(FilterFile::open);
+        let file = file.map(|(file, filter)| {
+            self.filter = filter.unwrap_or_else(|| self.filter.clone());
+            file
+        });
         let sampler = self.sampler.clone();
         let intake = Arc::clone(Intake::global());
         let (mut pipeline, plan) = self.start(intake, Some(reservation))?;
@@ -320,6 +349,7 @@ impl Builder {
         router::attach(&plan)?;
         sampler::set(sampler);
         crate::fork::watch();
+        pipeline.watch(file, reload_at_hangup)?;
         if log && let Err(error) = crate::bridge::log::install() {
             crate::diagnostics::report("log.bridge", Level::Warn, error.to_string());
         }
@@ -385,6 +415,7 @@ impl Builder {
                 ended: AtomicBool::new(false),
             }),
             threads: Mutex::new(Vec::new()),
+            watches: Mutex::default(),
             scope: None,
             attached: false,
         };

@@ -11,9 +11,10 @@
 mod builder;
 
 use crate::clock;
-use crate::control::Control;
+use crate::control::{By, Control};
 pub use crate::control::{Filters, TEMPORARY_LIFE_MAX, TEMPORARY_MAX, TemporaryFilter};
 use crate::error::Error;
+use crate::filter_file::FilterFile;
 use crate::flush::{Passed, Ticket};
 use crate::intake::Intake;
 use crate::ledger::Report;
@@ -23,10 +24,11 @@ use crate::router;
 pub use crate::runner::OnFull;
 use crate::runner::Sink;
 use crate::scope;
+use crate::signal;
 use crate::worker::{Command, Commands};
 pub use builder::{BUFFER_BYTES, Builder, EXPORTERS_MAX, METRIC_INTERVAL, SinkBuilder};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -96,11 +98,22 @@ fn after(timeout: Duration) -> Instant {
     now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365))
 }
 
+/// What may change a running pipeline from outside.
+#[derive(Debug, Default)]
+struct Watches {
+    file: Option<Arc<FilterFile>>,
+    hangup: Option<signal::Watch>,
+}
+
+/// The number of SIGHUP in signal(7).
+const HANGUP: i32 = 1;
+
 /// A running pipeline; its drop shuts it down.
 #[derive(Debug)]
 pub struct Pipeline {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    watches: Mutex<Watches>,
     scope: Option<Arc<Scope>>,
     attached: bool,
 }
@@ -113,6 +126,32 @@ impl Pipeline {
 
     fn add_thread(&self, thread: JoinHandle<()>) {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    /// Watches the filter file, and SIGHUP if that is wanted.
+    fn watch(&self, file: Option<Arc<FilterFile>>, at_hangup: bool) -> Result<(), Error> {
+        let control = &self.shared.control;
+        if let Some(file) = &file {
+            let watched = file.watch(Arc::clone(control));
+            let failed = "the thread that watches the filter file cannot be started";
+            self.add_thread(watched.map_err(|error| Error::resource(failed, error))?);
+        }
+        self.watches().file.clone_from(&file);
+        if at_hangup {
+            let (control, sinks) = (Arc::clone(control), self.shared.sinks.clone());
+            let hangup = signal::watch(HANGUP, move || {
+                sinks.iter().for_each(|sink| sink.reopen());
+                if let Some(file) = &file {
+                    file.look(&control, By::Signal);
+                }
+            })?;
+            self.watches().hangup = Some(hangup);
+        }
+        Ok(())
+    }
+
+    fn watches(&self) -> MutexGuard<'_, Watches> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -176,6 +215,9 @@ impl Pipeline {
             None if self.attached => router::detach(),
             None => {} // it did not come to be
         }
+        let Watches { file, hangup } = std::mem::take(&mut *self.watches());
+        drop(hangup);
+        file.iter().for_each(|file| file.end());
         let deadline = after(timeout);
         self.shared.commands.push(Command::Shutdown(deadline));
         self.shared.intake.waker.awake();

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod filter_file;
 mod redaction;
 mod reload;
 mod signals;
@@ -131,6 +132,9 @@ fn scenario() {
         "end_and_flush" => end_and_flush(),
         "redaction_names" => redaction::names(),
         "redaction_memory" => redaction::memory(),
+        "filter_file" => filter_file::follows(),
+        "filter_file_later" => filter_file::comes_later(),
+        "hangup" => filter_file::hangup(),
         "reload_everywhere" => reload::everywhere(),
         "reload_race" => reload::race(),
         "reload_coalesced" => reload::coalesced(),

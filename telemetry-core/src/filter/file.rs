@@ -1,0 +1,72 @@
+//! A filter in a file.
+//!
+//! # Invariants
+//!
+//! - A file without a directive is an error and not a filter that lets nothing through: it may be
+//!   in the middle of being written.
+//! - Nothing but a file is read, and no more of it than a filter and its comments need.
+
+use super::{FILTER_BYTES_MAX, Filter};
+use crate::error::Error;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// How much of a file is read: comments included, which do not count as parts of the filter.
+const FILE_BYTES_MAX: usize = 8 * FILTER_BYTES_MAX;
+
+impl Filter {
+    /// Reads a filter from a file: directives on one line or on several, with lines of comments
+    /// that begin with `#`.
+    ///
+    /// ```
+    /// use telemetry_core::filter::Filter;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("filter-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// # let path = folder.join("filter");
+    /// std::fs::write(&path, "# for the incident of today\ninfo\napp::db=debug, hyper=off\n")?;
+    /// assert_eq!(Filter::read(&path)?, "info,app::db=debug,hyper=off".parse()?);
+    /// # std::fs::remove_dir_all(folder).unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, has no directive in it, or is not a filter; a filter that lets
+    /// nothing through is `off`.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let text = text(path)
+            .map_err(|error| Error::resource(format!("cannot read `{}`", path.display()), error))?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let filter = lines.collect::<Vec<_>>().join(",");
+        if filter.trim_matches([',', ';', ' ', '\t']).is_empty() {
+            let name = path.display().to_string();
+            return Err(Error::setting(&name, "empty", "a filter; `off` lets nothing through"));
+        }
+        filter.parse()
+    }
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // A named pipe must not hold the reader up.
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    }
+    let file = options.read(true).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        let text = format!("it is longer than {FILE_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
