@@ -103,9 +103,10 @@ impl State {
     }
 }
 
-/// Sets the least severe level that goes to standard error; `None` = nothing does.
-pub fn set_level(least: Option<Level>) {
-    state().least = least;
+/// Sets the least severe level that goes to standard error; `None` = nothing does. Returns what it
+/// was before.
+pub fn set_level(least: Option<Level>) -> Option<Level> {
+    std::mem::replace(&mut state().least, least)
 }
 
 /// Reports something about the pipeline itself.

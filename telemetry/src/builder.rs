@@ -14,6 +14,7 @@ use crate::otlp::Otlp;
 use crate::outputs::{ConsoleOutput, JsonOutput, Shown};
 use crate::setting::{Origin, Setting};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry_core::context::Propagators;
@@ -72,6 +73,7 @@ pub(crate) struct Globals {
     pub(crate) tracing: Setting<bool>,
     pub(crate) log: Setting<bool>,
     pub(crate) metrics: Setting<bool>,
+    pub(crate) hangup: Setting<bool>,
     pub(crate) panic_hook: Setting<bool>,
     pub(crate) exit_hook: Setting<bool>,
 }
@@ -95,6 +97,7 @@ pub(crate) struct Globals {
 pub struct Builder {
     pub(crate) resource: Attributes,
     pub(crate) filter: Setting<Filter>,
+    pub(crate) filter_file: Setting<Option<PathBuf>>,
     pub(crate) filters: Filters,
     pub(crate) console: Setting<ConsoleOutput>,
     pub(crate) shown: Shown,
@@ -132,6 +135,7 @@ impl Default for Builder {
         Self {
             resource: Attributes::default(),
             filter: Setting::new(Filter::level(Level::Info)),
+            filter_file: Setting::new(None),
             filters: Filters {
                 console: Setting::new(None),
                 json: Setting::new(None),
@@ -160,6 +164,7 @@ impl Default for Builder {
                 tracing: Setting::new(true),
                 log: Setting::new(true),
                 metrics: Setting::new(true),
+                hangup: Setting::new(false),
                 panic_hook: Setting::new(true),
                 exit_hook: Setting::new(true),
             },
@@ -207,6 +212,16 @@ impl Builder {
         if let Some(filter) = self.parsed(filter) {
             self.filter.set(filter);
         }
+        self
+    }
+
+    /// Follows the filter in a file, which is looked at once a second: while it is there it stands
+    /// above [`filter`](Self::filter) and `RUST_LOG`. Its directives stand on one line or on
+    /// several; lines that begin with `#` are comments.
+    ///
+    /// A file that is missing, empty or no filter leaves the filter as it was, with a warning.
+    pub fn filter_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.filter_file.set(Some(path.into()));
         self
     }
 
@@ -309,7 +324,7 @@ impl Builder {
 
     /// Appends logs, spans and metrics to a file, as lines of JSON.
     #[cfg(feature = "json")]
-    pub fn json_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+    pub fn json_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.json.set(JsonOutput::File(path.into()));
         self
     }
@@ -438,6 +453,14 @@ impl Builder {
         self
     }
 
+    /// Sets whether SIGHUP lets the filter file be read again and JSON files be opened anew: it
+    /// does not by default. Handlers that were there are called, too; without this, SIGHUP ends a
+    /// process that has none.
+    pub fn reload_at_hangup(mut self, on: bool) -> Self {
+        self.globals.hangup.set(on);
+        self
+    }
+
     /// Sets whether a panic is told as an event of target `panic`, and flushed (200 ms at most),
     /// before the hook that was there.
     pub fn panic_hook(mut self, on: bool) -> Self {
@@ -487,6 +510,7 @@ impl Builder {
         self.is_strict.read(settings.strict.then_some(true), "TELEMETRY_STRICT");
         self.is_disabled.read(settings.disabled.then_some(true), "OTEL_SDK_DISABLED");
         self.filter.read(settings.filter, "RUST_LOG");
+        self.filter_file.read(settings.filter_file.map(Some), "TELEMETRY_FILTER_FILE");
         let console = settings.console.map(ConsoleOutput::Standard);
         self.console.read(console, "TELEMETRY_CONSOLE");
         self.json.read(settings.json_file.map(JsonOutput::File), "TELEMETRY_JSON_FILE");

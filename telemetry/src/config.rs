@@ -110,6 +110,7 @@ impl Builder {
         let Self {
             resource: _,
             filter,
+            filter_file,
             filters,
             console: _,
             shown: _,
@@ -142,6 +143,9 @@ impl Builder {
         let mut config = Config::new(warnings);
         config.show("disabled", is_disabled, on_off);
         config.show("filter", filter, Filter::to_string);
+        config.show("filter_file", filter_file, |path| {
+            path.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
+        });
         self.show_outputs(&mut config);
         show_filters(filters, &mut config);
         config.show("metric_interval", metric_interval, seconds);
@@ -249,10 +253,11 @@ fn show_metrics(metrics: &Metrics, config: &mut Config) {
 }
 
 fn show_globals(globals: &Globals, config: &mut Config) {
-    let Globals { tracing, log, metrics, panic_hook, exit_hook } = globals;
+    let Globals { tracing, log, metrics, hangup, panic_hook, exit_hook } = globals;
     config.show("tracing", tracing, on_off);
     config.show("log", log, on_off);
     config.show("metrics", metrics, on_off);
+    config.show("reload_at_hangup", hangup, on_off);
     config.show("panic_hook", panic_hook, on_off);
     config.show("exit_hook", exit_hook, on_off);
 }

@@ -37,6 +37,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `RUST_LOG` | filter: `info,app::db=debug,hyper=off,[request{tenant=42}]=trace`; see `docs/filtering.md` |
+//! | `TELEMETRY_FILTER_FILE` | a file with a filter, followed while the program runs; it stands above `RUST_LOG` while it is there |
 //! | `TELEMETRY_CONSOLE` | `auto`, `off`, `pretty`, `compact`, `json` or `logfmt`, with `@stdout` or `@stderr` behind it if it is to go there; else JSON and logfmt go to standard output, the others to standard error |
 //! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
 //! | `TELEMETRY_REDACT` | names of fields to redact, beside those that always are: `iban,session_id` |

@@ -13,10 +13,12 @@ use crate::config::Config;
 use crate::connection;
 use crate::environment::Warning;
 use crate::outputs;
+use crate::setting::Origin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use telemetry_core::bridge::metrics::Recorder;
 use telemetry_core::context::{self, Propagators};
+use telemetry_core::filter::Filter;
 use telemetry_core::pipeline::{self, Pipeline, SinkBuilder};
 use telemetry_core::resource::Resource;
 use telemetry_core::{Error, Level, diagnostics, metric};
@@ -51,11 +53,15 @@ impl Builder {
         let mut warnings = std::mem::take(&mut self.warnings);
         let metric_settings = std::mem::take(&mut self.metrics).settings();
         metric_settings.check()?;
+        warnings.extend(self.filter_file_warning());
         let builder = self.pipeline(&mut warnings)?;
         check_strict(is_strict, &mut warnings)?;
-        let pipeline = Arc::new(builder.attach()?);
+        let level_before = diagnostics::set_level(level);
+        let attached = builder.attach().inspect_err(|_| {
+            diagnostics::set_level(level_before);
+        });
+        let pipeline = Arc::new(attached?);
         metric::global().configure(metric_settings)?;
-        diagnostics::set_level(level);
         tell(warnings);
         diagnostics::report("settings", Level::Debug, config.line());
         // From here on the drop of `telemetry` takes everything back.
@@ -67,6 +73,16 @@ impl Builder {
         take_globals(&mut telemetry, globals);
         set_propagation(propagation.0, propagation.1);
         Ok(telemetry)
+    }
+
+    /// What is wrong with a filter file of the environment, if that is to be an error: else the
+    /// pipeline says it.
+    fn filter_file_warning(&self) -> Option<Warning> {
+        let path = self.filter_file.as_ref().filter(|_| *self.is_strict)?;
+        match (self.filter_file.origin(), Filter::read(path)) {
+            (Origin::Variable(variable), Err(error)) => Some((variable, error)),
+            _ => None,
+        }
     }
 
     fn pipeline(self, warnings: &mut Vec<Warning>) -> Result<pipeline::Builder, Error> {
@@ -85,11 +101,15 @@ impl Builder {
         let mut builder = Pipeline::builder()
             .resource(with_instance(self.resource.resource()))
             .filter(self.filter.into_value())
+            .reload_at_hangup(*self.globals.hangup)
             .redaction(self.redaction)
             .waits(*self.waits)
             .buffer_bytes(*self.buffer_bytes)
             .tracing(*self.globals.tracing)
             .log(*self.globals.log);
+        if let Some(path) = self.filter_file.into_value() {
+            builder = builder.filter_file(path);
+        }
         if let Some(sampler) = self.sampler.into_value().sampler {
             builder = builder.sampler(sampler);
         }

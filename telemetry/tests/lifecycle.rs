@@ -57,6 +57,39 @@ fn environment_errors_fail_only_strict_init() {
     assert!(error.is_setting() && error.to_string().contains("inof"), "{error}");
 }
 
+/// The file stands above `RUST_LOG`; one that cannot be read fails a strict `init` only.
+fn filter_file_stands_above_the_environments_filter() {
+    let path = std::env::temp_dir().join(format!("telemetry-filter-{}", std::process::id()));
+    let variables = |strict: &'static str| {
+        let path = path.to_str().unwrap().to_owned();
+        move |name: &str| match name {
+            "RUST_LOG" => Some("error".to_owned()),
+            "TELEMETRY_FILTER_FILE" => Some(path.clone()),
+            "OTEL_LOG_LEVEL" => Some("none".to_owned()),
+            "TELEMETRY_STRICT" => Some(strict.to_owned()),
+            _ => None,
+        }
+    };
+    let memory = MemoryExporter::new("memory");
+    let error = quiet(&memory).from_variables(variables("1")).init().unwrap_err();
+    assert!(error.to_string().contains("telemetry-filter-"), "{error}");
+    let telemetry = quiet(&memory).from_variables(variables("0")).init().unwrap();
+    assert_eq!(telemetry.filters().of("memory"), Some("error".parse().unwrap()));
+    let _ = telemetry.shutdown();
+
+    std::fs::write(&path, "# wanted today\nwarn\nlifecycle=debug\n").unwrap();
+    let memory = MemoryExporter::new("memory");
+    let telemetry = quiet(&memory).from_variables(variables("1")).init().unwrap();
+    tracing::debug!("as the file says");
+    telemetry.filters().set("off").unwrap();
+    tracing::error!("as the program says since");
+    assert!(telemetry.shutdown().is_complete());
+    assert_eq!(memory.events()[0].message(), Some("as the file says"));
+    let texts: Vec<_> = memory.events().iter().map(|e| e.message().unwrap().to_owned()).collect();
+    assert_eq!(texts[1..], ["the filter is `off`, and was `warn,lifecycle=debug` (by: program)"]);
+    std::fs::remove_file(path).unwrap();
+}
+
 fn second_init_is_an_error_until_shutdown() {
     let memory = MemoryExporter::new("memory");
     let first = quiet(&memory).init().unwrap();
@@ -148,6 +181,7 @@ fn what_comes_later_stands_above_what_came_before() {
 fn life_of_the_pipeline() {
     builder_errors_fail_init();
     environment_errors_fail_only_strict_init();
+    filter_file_stands_above_the_environments_filter();
     second_init_is_an_error_until_shutdown();
     disabled_does_nothing_and_can_be_called();
     what_comes_later_stands_above_what_came_before();

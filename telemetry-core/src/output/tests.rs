@@ -172,6 +172,23 @@ mod files {
     }
 
     #[test]
+    fn reopened_output_goes_to_the_file_that_is_at_the_path_now() {
+        let directory = Directory::new("reopen");
+        let (path, moved) = (directory.0.join("log"), directory.0.join("log.1"));
+        let mut output = LineWriter::file(&path).unwrap();
+        assert_eq!(write(&mut output, &["one\n"]), Outcome::Delivered);
+        fs::rename(&path, &moved).unwrap();
+        output.reopen();
+        assert!(path.exists(), "without a line to write");
+        assert_eq!(write(&mut output, &["two\n"]), Outcome::Delivered);
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        output.reopen();
+        assert_eq!(write(&mut output, &["three\n"]), Outcome::Delivered);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\nthree\n");
+    }
+
+    #[test]
     fn file_is_private_and_appended_to() {
         let directory = Directory::new("append");
         let path = directory.0.join("log");

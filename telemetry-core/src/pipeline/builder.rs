@@ -202,8 +202,8 @@ impl Builder {
         self
     }
 
-    /// A file with the common filter ([`Filter::read`]), which is looked at once a second: it stands
-    /// above [`filter`](Self::filter) while it is there. For an attached pipeline only.
+    /// A file with the common filter ([`Filter::read`]), which is looked at once a second: it
+    /// stands above [`filter`](Self::filter) while it is there. For an attached pipeline only.
     ///
     /// A file that is missing or is no filter leaves the filter as it was, with a warning.
     #[must_use]
