@@ -5,7 +5,7 @@ use super::exchange::{Exchange, Side};
 use super::future::{Ends, ResponseFuture};
 use super::method::{self, KnownMethods};
 use super::peer::{self, Host};
-use super::redact::Secrets;
+use super::redact;
 use crate::headers::HeadersMut;
 use http::{Request, Response};
 use std::sync::Arc;
@@ -22,7 +22,6 @@ struct Settings {
     has_metric: bool,
     ends: Ends,
     methods: KnownMethods,
-    secrets: Secrets,
 }
 
 /// Opens a span for each request, and sends it along as the parent of what the server does.
@@ -64,7 +63,6 @@ impl ClientLayer {
             has_metric: true,
             ends: Ends::WithBody,
             methods: KnownMethods::default(),
-            secrets: Secrets::default(),
         }))
     }
 
@@ -96,13 +94,6 @@ impl ClientLayer {
     #[must_use]
     pub fn known_methods(self, methods: impl IntoIterator<Item = &'static str>) -> Self {
         self.with(|settings| settings.methods = KnownMethods::only(methods))
-    }
-
-    /// As [`ServerLayer::secret_parameters`](super::ServerLayer::secret_parameters).
-    #[must_use]
-    pub fn secret_parameters<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
-        let names = names.into_iter().map(Into::into);
-        self.with(|settings| settings.secrets = std::mem::take(&mut settings.secrets).with(names))
     }
 }
 
@@ -187,7 +178,7 @@ impl Settings {
 
     fn open_span<A>(&self, request: &Request<A>, facts: &Facts) -> Span {
         let host = peer::header(request.headers());
-        let url = self.secrets.url(request.uri(), host);
+        let url = redact::url(request.uri(), host);
         let is_other = facts.method == method::OTHER;
         info_span!(
             "http.client.request",

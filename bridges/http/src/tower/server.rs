@@ -5,7 +5,7 @@ use super::exchange::{Exchange, Side};
 use super::future::{Ends, ResponseFuture};
 use super::method::{self, KnownMethods};
 use super::peer::{self, Forwarded, Host};
-use super::redact::Secrets;
+use super::redact;
 use crate::headers::Headers;
 use http::{Extensions, Request, Response};
 use std::net::SocketAddr;
@@ -29,7 +29,6 @@ struct Settings {
     route: Option<fn(&Extensions) -> Option<&str>>,
     peer: Option<Look<SocketAddr>>,
     methods: KnownMethods,
-    secrets: Secrets,
 }
 
 /// Who opens the span of a request.
@@ -89,7 +88,6 @@ impl ServerLayer {
             route: None,
             peer: None,
             methods: KnownMethods::default(),
-            secrets: Secrets::default(),
         }))
     }
 
@@ -152,14 +150,6 @@ impl ServerLayer {
     #[must_use]
     pub fn known_methods(self, methods: impl IntoIterator<Item = &'static str>) -> Self {
         self.with(|settings| settings.methods = KnownMethods::only(methods))
-    }
-
-    /// Adds names of query parameters whose values are not told, to those of the conventions
-    /// (`sig`, `Signature`, …) and the usual names of secrets (`token`, `password`, …).
-    #[must_use]
-    pub fn secret_parameters<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
-        let names = names.into_iter().map(Into::into);
-        self.with(|settings| settings.secrets = std::mem::take(&mut settings.secrets).with(names))
     }
 }
 
@@ -264,7 +254,7 @@ impl Settings {
         let peer = self.peer.and_then(|peer| peer(request.extensions()));
         let client = forwarded.client.or(peer.map(|peer| peer.ip()));
         let host = Host::of_request(forwarded.host, uri, headers);
-        let query = uri.query().map(|query| self.secrets.query(query));
+        let query = uri.query().map(redact::query);
         let agent = headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         let is_other = facts.method == method::OTHER;
         info_span!(
