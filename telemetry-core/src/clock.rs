@@ -197,6 +197,29 @@ impl Anchor {
     }
 }
 
+/// The first reading of this process: what the counter's rate is measured from where no anchor is
+/// at hand.
+static FIRST: OnceLock<(u64, u64)> = OnceLock::new();
+
+/// The tick of a wall time, near enough: for what somebody else measured. For a time before the
+/// counter began it is the nearest that there is.
+///
+/// Good to some millionths of the time between then and now, once a pipeline has run for a second.
+pub(crate) fn ticks_at(at_unix_ns: u64) -> u64 {
+    let Reading { ticks: now_ticks, monotonic_ns, unix_ns: now_unix_ns, .. } = Reading::once();
+    let (first_ticks, first_ns) = *FIRST.get_or_init(|| (now_ticks, monotonic_ns));
+    let elapsed = (now_ticks.saturating_sub(first_ticks), monotonic_ns.saturating_sub(first_ns));
+    if elapsed.0 == 0 || elapsed.1 == 0 {
+        return now_ticks;
+    }
+    let ticks_per_ns = elapsed.0 as f64 / elapsed.1 as f64;
+    let apart = (at_unix_ns.abs_diff(now_unix_ns) as f64 * ticks_per_ns) as u64;
+    match at_unix_ns < now_unix_ns {
+        true => now_ticks.saturating_sub(apart),
+        false => now_ticks.saturating_add(apart),
+    }
+}
+
 /// Takes anchors; owned by the worker.
 #[derive(Debug)]
 pub(crate) struct Anchors {
@@ -214,6 +237,7 @@ impl Anchors {
 
     pub(crate) fn new() -> Self {
         let Reading { ticks, monotonic_ns, unix_ns, .. } = Reading::take();
+        FIRST.get_or_init(|| (ticks, monotonic_ns));
         let latest = Anchor { ticks, unix_ns, ns_per_tick: Self::nominal_rate() };
         Self {
             first_ticks: ticks,

@@ -39,6 +39,7 @@ mod tape;
 #[expect(unsafe_code, reason = "call sites count in a ledger behind an atomic pointer")]
 mod intake;
 mod own;
+mod observer;
 #[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]
 mod chunk;
 

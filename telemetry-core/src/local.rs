@@ -50,7 +50,8 @@ pub(crate) struct Current {
     pub(crate) span_id: u64,
     pub(crate) trace_high: u64,
     pub(crate) trace_low: u64,
-    /// The record flags of what happens inside; a whole word, so that copies are of words.
+    /// The record flags of what happens inside; a whole word, so that copies are of words. Above
+    /// them, of a caller's span, is the number of its entering.
     pub(crate) flags: u64,
 }
 

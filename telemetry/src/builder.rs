@@ -76,6 +76,8 @@ pub(crate) struct Globals {
     pub(crate) hangup: Setting<bool>,
     pub(crate) panic_hook: Setting<bool>,
     pub(crate) exit_hook: Setting<bool>,
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) opentelemetry: Setting<bool>,
 }
 
 /// Sets up telemetry; [`init`](Self::init) starts it.
@@ -167,6 +169,8 @@ impl Default for Builder {
                 hangup: Setting::new(false),
                 panic_hook: Setting::new(true),
                 exit_hook: Setting::new(true),
+                #[cfg(feature = "opentelemetry")]
+                opentelemetry: Setting::new(true),
             },
             errors: Vec::new(),
             warnings: Vec::new(),
@@ -465,6 +469,15 @@ impl Builder {
     /// before the hook that was there.
     pub fn panic_hook(mut self, on: bool) -> Self {
         self.globals.panic_hook.set(on);
+        self
+    }
+
+    /// Sets whether the global tracer provider and propagator of the crate `opentelemetry` are
+    /// ours, and its current context the thread's span; see
+    /// [`opentelemetry`](crate::opentelemetry).
+    #[cfg(feature = "opentelemetry")]
+    pub fn opentelemetry(mut self, on: bool) -> Self {
+        self.globals.opentelemetry.set(on);
         self
     }
 

@@ -253,13 +253,14 @@ fn show_metrics(metrics: &Metrics, config: &mut Config) {
 }
 
 fn show_globals(globals: &Globals, config: &mut Config) {
-    let Globals { tracing, log, metrics, hangup, panic_hook, exit_hook } = globals;
-    config.show("tracing", tracing, on_off);
-    config.show("log", log, on_off);
-    config.show("metrics", metrics, on_off);
-    config.show("reload_at_hangup", hangup, on_off);
-    config.show("panic_hook", panic_hook, on_off);
-    config.show("exit_hook", exit_hook, on_off);
+    config.show("tracing", &globals.tracing, on_off);
+    config.show("log", &globals.log, on_off);
+    config.show("metrics", &globals.metrics, on_off);
+    config.show("reload_at_hangup", &globals.hangup, on_off);
+    config.show("panic_hook", &globals.panic_hook, on_off);
+    config.show("exit_hook", &globals.exit_hook, on_off);
+    #[cfg(feature = "opentelemetry")]
+    config.show("opentelemetry", &globals.opentelemetry, on_off);
 }
 
 fn on_off(on: &bool) -> String {

@@ -64,8 +64,9 @@
 //! `console`, `json`, `otlp-http` and `poller` are on by default. Off are `otlp-grpc` (OTLP over
 //! gRPC, too), `receiver` (an OTLP receiver within the process, for tests), `http` (trace context
 //! in headers of the `http` crate), `tower` (layers that do that, and a span for every request),
-//! `tokio` (tasks that take their context along) and `layer` (beside the layers of other libraries,
-//! on `tracing-subscriber`'s `Registry`).
+//! `tokio` (tasks that take their context along), `opentelemetry` (code that is written against the
+//! crate `opentelemetry`) and `layer` (beside the layers of other libraries, on
+//! `tracing-subscriber`'s `Registry`).
 
 #![forbid(unsafe_code)]
 
@@ -119,6 +120,8 @@ pub use telemetry_http::headers;
 pub use telemetry_http::tower;
 #[cfg(feature = "json")]
 pub use telemetry_json::{JsonExporter, JsonExporterBuilder};
+#[cfg(feature = "opentelemetry")]
+pub use telemetry_opentelemetry as opentelemetry;
 #[cfg(feature = "receiver")]
 pub use telemetry_otlp::receiver;
 #[cfg(feature = "otlp-http")]

@@ -189,6 +189,12 @@ fn take_globals(telemetry: &mut Telemetry, globals: Globals) {
     {
         diagnostics::report("metrics.bridge", Level::Warn, error.to_string());
     }
+    #[cfg(feature = "opentelemetry")]
+    if *globals.opentelemetry
+        && let Err(error) = crate::opentelemetry::install()
+    {
+        diagnostics::report("opentelemetry.bridge", Level::Warn, error.to_string());
+    }
     if *globals.panic_hook {
         telemetry.install_panic_hook();
     }

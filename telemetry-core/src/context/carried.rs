@@ -5,6 +5,7 @@
 //! - The span that is carried stays open; the trace's state stays known.
 //! - It is made whole when it is captured: entering it allocates a place in two vectors at most.
 
+use super::owned::foreign;
 use super::task::Live;
 use super::{Entry, Guard, push_frame, top, trace_id};
 use crate::local::{self, Current};
@@ -78,19 +79,9 @@ pub(super) struct Parent {
 impl Parent {
     /// A span that is known by its ids, with the state of its trace held if there is one.
     pub(super) fn of(span: &SpanContext) -> Self {
-        let trace = span.trace_id.get();
-        let is_kept = !span.state.is_empty() && states::keep(span.trace_id, &span.state);
-        let flags = flag::of_trace_flags(span.flags)
-            | if span.is_remote { flag::REMOTE_PARENT } else { 0 }
-            | if is_kept { flag::STATE } else { 0 };
-        let current = Current {
-            handle: 0,
-            span_id: span.span_id.get(),
-            trace_high: (trace >> 64) as u64,
-            trace_low: trace as u64,
-            flags: u64::from(flags),
-        };
-        Self { current, state: is_kept.then_some(span.trace_id) }
+        let current = foreign(span);
+        let has_state = current.flags & u64::from(flag::STATE) != 0;
+        Self { current, state: has_state.then_some(span.trace_id) }
     }
 
     /// `current`, with the state of its trace held if there is one.
@@ -161,6 +152,19 @@ impl Carried {
         carried
     }
 
+    pub(super) fn outside() -> Self {
+        Self::of_parent(Parent { current: Current::default(), state: None })
+    }
+
+    pub(super) fn of_span(span: &SpanContext) -> Self {
+        Self::of_parent(Parent::of(span))
+    }
+
+    fn of_parent(parent: Parent) -> Self {
+        let (span, capture) = (Span::Parent(parent), Capture::Kept);
+        Self { span, frame: None, meets: Meets::AddsValues, capture, task: None }
+    }
+
     /// The context with further key-values, as [`scope`](super::scope) gives them.
     #[must_use]
     pub fn with_values(mut self, values: impl Into<Labels>) -> Self {
@@ -183,10 +187,9 @@ impl Carried {
                 recorder::enter(*handle);
                 Entry::Span(*handle)
             }
-            Span::Parent(parent) if recorder::enter_parent(parent.current) => {
-                Entry::Parent(parent.current)
+            Span::Parent(parent) => {
+                recorder::enter_parent(parent.current).map_or(Entry::Nothing, Entry::Parent)
             }
-            Span::Parent(_) => Entry::Nothing,
         };
         let frame = self.frame_here();
         let number = frame.and_then(|frame| local::with(|local| push_frame(local, &frame)));

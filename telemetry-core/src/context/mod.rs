@@ -24,15 +24,20 @@
 mod carried;
 mod future;
 mod open;
+mod owned;
 mod task;
 mod thread;
 
 pub use carried::Carried;
 pub use future::{InContext, Scoped};
 pub use open::OpenSpan;
+pub use owned::{OwnedSpan, SpanParent, event_callsite, span_callsite};
 pub use task::TaskKind;
 pub use thread::spawn_thread;
 
+#[cfg(feature = "observer")]
+pub use crate::observer::set_observer;
+pub use crate::observer::{Observer, Place};
 pub use crate::propagation::{
     BAGGAGE_BYTES_MAX, BAGGAGE_MEMBERS_MAX, Baggage, Environment, Extract, Inject, Propagators,
     RemoteContext, SpanContext, SpanId, TRACE_STATE_BYTES_MAX, TRACE_STATE_MEMBERS_MAX, TraceFlags,
@@ -42,6 +47,7 @@ pub use crate::propagation::{
 
 use crate::local::{self, Current, Local, mode};
 use crate::metric::Labels;
+use crate::observer;
 use crate::propagation::Frame;
 use crate::record::flag;
 use crate::recorder::{self, states};
@@ -81,10 +87,8 @@ fn span_context(current: Current) -> Option<SpanContext> {
 /// span.in_scope(|| remote.span().map(context::link));
 /// ```
 pub fn link(other: &SpanContext) {
-    let handle = local::with(|local| local.current.get().handle).unwrap_or_default();
-    if handle != 0 {
-        let trace = other.trace_id.get();
-        recorder::link(handle, (trace >> 64) as u64, trace as u64, other.span_id.get());
+    if let Some(open) = OpenSpan::current() {
+        open.link(other);
     }
 }
 
@@ -161,6 +165,32 @@ impl RemoteContext {
     }
 }
 
+/// Leaves all spans while the guard lives: a span that the thread opens inside begins a trace.
+/// Baggage and key-values stay.
+///
+/// ```
+/// use telemetry_core::context;
+///
+/// let request = tracing::info_span!("request").entered();
+/// let _outside = context::outside();
+/// let job = tracing::info_span!("job"); // a trace of its own
+/// assert_eq!(context::current(), None);
+/// # drop(request);
+/// ```
+#[must_use = "the spans are left with its guard"]
+pub fn outside() -> Guard {
+    Guard::entering(Carried::outside())
+}
+
+impl SpanContext {
+    /// Makes the span the parent of the spans that the thread opens while the guard lives; baggage
+    /// and key-values stay.
+    #[must_use = "the context is left with its guard"]
+    pub fn enter(&self) -> Guard {
+        Guard::entering(Carried::of_span(self))
+    }
+}
+
 /// Leaves a scope when dropped. It belongs to the thread that made it: a future that holds one
 /// across an `.await` is not `Send`; use [`InContext`] there.
 #[derive(Debug)]
@@ -207,6 +237,7 @@ impl Drop for Guard {
                 frame
             });
             drop(frame);
+            observer::left(Place::frame(number));
         }
     }
 }
@@ -216,9 +247,10 @@ fn top() -> Option<Arc<Frame>> {
 }
 
 fn push_frame(local: &Local, frame: &Arc<Frame>) -> Option<u64> {
-    let number = local.frames.push(Arc::clone(frame));
+    let number = local.frames.push(Arc::clone(frame))?;
     show_fields(local);
-    number
+    observer::entered(Place::frame(number));
+    Some(number)
 }
 
 /// Lets the call site know whether there are fields to write.

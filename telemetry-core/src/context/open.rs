@@ -6,9 +6,11 @@
 
 use super::carried::Parent;
 use super::{SpanContext, span_context};
+use crate::callsite::Callsite;
 use crate::local;
 use crate::propagation::RemoteContext;
-use crate::recorder;
+use crate::record::Writer;
+use crate::recorder::{self, opened};
 use tracing_core::Dispatch;
 use tracing_core::span::Id;
 
@@ -28,7 +30,7 @@ use tracing_core::span::Id;
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenSpan(u64);
+pub struct OpenSpan(pub(super) u64);
 
 impl OpenSpan {
     /// The span that the thread is in; `None` outside of any, and directly inside a caller's.
@@ -60,5 +62,21 @@ impl OpenSpan {
     pub fn set_parent(self, remote: &RemoteContext) -> bool {
         let Some(span) = remote.span() else { return false };
         recorder::set_parent(self.0, &Parent::of(span).current)
+    }
+
+    /// Gives the span fields; of equal names the later value counts.
+    pub fn record(self, write: impl FnOnce(&mut Writer<'_>)) {
+        opened::record_fields(self.0, write);
+    }
+
+    /// Links the span to another one.
+    pub fn link(self, other: &SpanContext) {
+        let trace = other.trace_id.get();
+        recorder::link(self.0, (trace >> 64) as u64, trace as u64, other.span_id.get());
+    }
+
+    /// Emits an event of a callsite of [`event_callsite`](super::event_callsite) in the span.
+    pub fn emit(self, callsite: &'static Callsite, write: impl FnOnce(&mut Writer<'_>)) {
+        opened::emit_in(self.0, callsite, write);
     }
 }

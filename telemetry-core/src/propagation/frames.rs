@@ -97,10 +97,16 @@ impl Frames {
         if entries.len() >= FRAMES_MAX {
             return None;
         }
-        let number = self.next.get();
-        self.next.set(number + 1);
+        let number = self.number();
         entries.push((number, frame));
         Some(number)
+    }
+
+    /// A number that nothing else of the thread has.
+    pub(crate) fn number(&self) -> u64 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        number
     }
 
     /// Takes a frame out, wherever it stands.

@@ -12,6 +12,7 @@ mod encode;
 mod fields;
 #[cfg(feature = "layer")]
 pub(crate) mod layer;
+pub(crate) mod opened;
 mod parent;
 mod route;
 pub(crate) mod slots;

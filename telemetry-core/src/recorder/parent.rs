@@ -12,6 +12,7 @@ use super::slots;
 use super::span::{adopt, disown, forget_newest, release_parents, stale, update};
 use crate::intake::Intake;
 use crate::local::{self, Current, Local};
+use crate::observer::{self, Place};
 use crate::record::{Kind, flag};
 use crate::router;
 use std::sync::atomic::Ordering;
@@ -73,7 +74,9 @@ fn forget(local: &Local, handle: u64) {
 fn enter_anew(local: &Local, handle: u64) {
     let Some(now) = slots::read_current(handle) else { return };
     if local.current.get().handle == handle {
+        observer::left(Place::span(handle));
         local.set_current(now);
+        observer::entered(Place::span(handle));
     }
     local.stack.change(handle, |entry| *entry = now);
 }

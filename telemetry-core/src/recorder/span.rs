@@ -16,6 +16,7 @@ use crate::callsite::Callsite;
 use crate::clock;
 use crate::ledger::{Cause, Signal};
 use crate::local::{self, Current, Local, mode};
+use crate::observer::{self, Place};
 use crate::propagation::TraceId;
 use crate::record::{Header, Kind, Writer, flag};
 use crate::router;
@@ -89,7 +90,8 @@ fn new_span_in(
         return new_span_unusual(local, callsite, attributes, parent);
     }
     let parent = parent(local);
-    open_span(local, callsite, (attributes, 0), parent, NewSpan::plain(decision))
+    let span = NewSpan::plain(decision);
+    open_span(local, callsite, parent, span, clock::ticks, |writer| attributes.record(writer))
 }
 
 /// A span that nobody wants, or that spans and fields decide about (nobody may want it but for
@@ -109,22 +111,31 @@ fn new_span_unusual(
         0 => None,
         _ => Some(NewSpan::plain(decision)),
     };
-    match span {
-        Some(span) => {
-            open_span(local, callsite, (attributes, callsite.redacted()), parent, span.captured())
-        }
+    match span.map(NewSpan::captured) {
+        Some(span) => open_span(local, callsite, parent, span, clock::ticks, |writer| {
+            redact(callsite.redacted(), writer);
+            attributes.record(writer);
+        }),
         None => slots::DISABLED,
     }
 }
 
-/// `attributes` come with the mask of those that are redacted.
+/// Lets the fields of a mask be written as redacted.
+fn redact(mask: u64, writer: &mut Writer<'_>) {
+    if mask != 0 {
+        writer.redact(mask);
+    }
+}
+
+/// Opens a span that began at `ticks`, with the fields that `write` writes.
 #[inline(always)]
-fn open_span(
+pub(super) fn open_span(
     local: &Local,
     callsite: &Callsite,
-    (attributes, redacted): (&Attributes<'_>, u64),
     parent: Current,
     span: NewSpan,
+    ticks: impl FnOnce() -> u64,
+    write: impl FnOnce(&mut Writer<'_>),
 ) -> u64 {
     let number = generation(local);
     // No reference, no obligation to give it back: the parent may have closed meanwhile.
@@ -167,15 +178,10 @@ fn open_span(
         Shown::No => return handle,
         Shown::Captured => route::own(local, span_id),
     }
-    let header = header(Kind::SpanStart, &facts, clock::ticks());
+    let header = header(Kind::SpanStart, &facts, ticks());
     // A start that finds no room is found out at the close, as `start_lost`.
-    let lead = |writer: &mut Writer<'_>| {
-        writer.leading_u64(parent.span_id);
-        if redacted != 0 {
-            writer.redact(redacted);
-        }
-    };
-    let _ = emit(local, &header, lead, |writer| attributes.record(writer));
+    let lead = |writer: &mut Writer<'_>| writer.leading_u64(parent.span_id);
+    let _ = emit(local, &header, lead, write);
     handle
 }
 
@@ -278,10 +284,7 @@ pub(crate) fn record(handle: u64, values: &Record<'_>) {
         }
     };
     let write = |facts: &SpanFacts, writer: &mut Writer<'_>| {
-        let callsite = crate::callsite::by_id(facts.callsite);
-        if let Some(redacted) = callsite.map(Callsite::redacted).filter(|mask| *mask != 0) {
-            writer.redact(redacted);
-        }
+        redact(crate::callsite::by_id(facts.callsite).map_or(0, Callsite::redacted), writer);
         values.record(writer);
     };
     update(handle, Kind::SpanRecord, look_again, write);
@@ -306,6 +309,7 @@ pub(crate) fn link(handle: u64, trace_high: u64, trace_low: u64, span_id: u64) {
     update(handle, Kind::FollowsFrom, |_, _| {}, write);
 }
 
+/// Writes a step of a span's life, unless nobody wants the span.
 pub(super) fn update(
     handle: u64,
     kind: Kind,
@@ -363,6 +367,7 @@ fn enter_in(local: &Local, handle: u64) {
 fn push(local: &Local, current: Current) {
     if local.stack.push(local.current.get()) {
         local.set_current(current);
+        observer::entered(Place::span(current.handle));
     } else {
         local.overflow.set(local.overflow.get() + 1);
     }
@@ -375,6 +380,7 @@ pub(crate) fn exit(handle: u64) {
         |local| {
             if local.current.get().handle == handle && local.overflow.get() == 0 {
                 local.set_current(local.stack.pop().unwrap_or_default());
+                observer::left(Place::span(handle));
             } else {
                 exit_slow(handle);
             }
@@ -388,26 +394,33 @@ pub(crate) fn exit(handle: u64) {
 fn exit_slow(handle: u64) {
     local::with_slow(|local| {
         if local.overflow.get() > 0 {
-            local.overflow.set(local.overflow.get() - 1);
-        } else if local.current.get().handle == handle {
+            return local.overflow.set(local.overflow.get() - 1);
+        }
+        if local.current.get().handle == handle {
             local.set_current(local.stack.pop().unwrap_or_default());
         } else {
             // Out of order: the span is left, those entered after it stay.
             local.stack.remove(handle);
         }
+        observer::left(Place::span(handle));
     });
 }
 
-/// Makes a caller's span the thread's current one; `false` when the thread is in too many.
-pub(crate) fn enter_parent(parent: Current) -> bool {
+/// Makes a caller's span the thread's current one. Returns it as it was entered, to be left;
+/// `None` when the thread is in too many.
+pub(crate) fn enter_parent(parent: Current) -> Option<Current> {
     let entered = local::with(|local| {
         let has_room = local.overflow.get() == 0 && local.stack.push(local.current.get());
-        if has_room {
-            local.set_current(parent);
-        }
-        has_room
+        has_room.then(|| {
+            // The same one may be entered twice: a number above the flags tells them apart.
+            let number = local.frames.number();
+            let entered = Current { flags: u64::from(parent.flags as u8) | number << 8, ..parent };
+            local.set_current(entered);
+            observer::entered(Place::parent(number));
+            entered
+        })
     });
-    entered.unwrap_or(false)
+    entered.flatten()
 }
 
 /// Leaves a caller's span, wherever it stands among those that were entered.
@@ -418,6 +431,7 @@ pub(crate) fn leave_parent(parent: Current) {
         } else {
             local.stack.remove_parent(parent);
         }
+        observer::left(Place::parent(parent.flags >> 8));
     });
 }
 
@@ -443,17 +457,23 @@ fn close_slow(handle: u64) -> bool {
 
 #[inline(always)]
 fn close_in(local: &Local, handle: u64) -> bool {
+    close_at(local, handle, clock::ticks)
+}
+
+/// As [`close`], at a time of the caller's.
+#[inline(always)]
+pub(super) fn close_at(local: &Local, handle: u64, ticks: impl FnOnce() -> u64) -> bool {
     match slots::release(handle) {
         Released::Last(ended) => {
             forget_newest(local, handle);
-            let parent = finish(local, ended);
+            let parent = finish(local, ended, ticks());
             if parent != 0 {
                 release_parents(local, parent);
             }
             true
         }
         Released::Open => false,
-        released => close_unusual(local, handle, released),
+        released => close_unusual(local, handle, released, ticks()),
     }
 }
 
@@ -467,13 +487,13 @@ pub(super) fn forget_newest(local: &Local, handle: u64) {
 
 #[cold]
 #[inline(never)]
-fn close_unusual(local: &Local, handle: u64, released: Released) -> bool {
+fn close_unusual(local: &Local, handle: u64, released: Released, ticks: u64) -> bool {
     let Released::Unusual(ended) = released else {
         stale(local, handle);
         return false;
     };
     forget_newest(local, handle);
-    let parent = finish_unusual(local, ended);
+    let parent = finish_unusual(local, ended, ticks);
     release_parents(local, parent);
     true
 }
@@ -484,8 +504,8 @@ pub(super) fn release_parents(local: &Local, parent: u64) {
     let mut next = parent;
     while next != 0 {
         next = match slots::release(next) {
-            Released::Last(ended) => finish(local, ended),
-            Released::Unusual(ended) => finish_unusual(local, ended),
+            Released::Last(ended) => finish(local, ended, clock::ticks()),
+            Released::Unusual(ended) => finish_unusual(local, ended, clock::ticks()),
             Released::Open | Released::Stale => return,
         };
     }
@@ -494,10 +514,10 @@ pub(super) fn release_parents(local: &Local, parent: u64) {
 /// As [`finish`], of a span of which no record was written, or whose records a capture has.
 #[cold]
 #[inline(never)]
-fn finish_unusual(local: &Local, ended: Ended) -> u64 {
+fn finish_unusual(local: &Local, ended: Ended, ticks: u64) -> u64 {
     let facts = ended.facts();
     if facts.sinks != 0 {
-        let header = header(Kind::SpanClose, &facts, clock::ticks());
+        let header = header(Kind::SpanClose, &facts, ticks);
         if let Err(cause) = emit_unusual(local, header, |_| {}, |_| {}) {
             lost(local, header, Signal::Span, cause);
         }
@@ -512,9 +532,9 @@ fn finish_unusual(local: &Local, ended: Ended) -> u64 {
 
 /// Writes the close of a span that is over; returns the parent whose reference it held.
 #[inline(always)]
-fn finish(local: &Local, ended: Ended) -> u64 {
+fn finish(local: &Local, ended: Ended, ticks: u64) -> u64 {
     let facts = ended.facts();
-    let header = header(Kind::SpanClose, &facts, clock::ticks());
+    let header = header(Kind::SpanClose, &facts, ticks);
     match emit_header(local, &header) {
         Ok(()) => ended.free(&local.free_slots),
         Err(cause) => lost_close(local, ended, cause),

@@ -4,7 +4,8 @@ use crate::spans::pipeline;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use telemetry_core::context::{
-    self, Baggage, Carried, InContext, Propagators, RemoteContext, TraceFlags,
+    self, Baggage, Carried, InContext, OwnedSpan, Propagators, RemoteContext, SpanParent,
+    TraceFlags,
 };
 use telemetry_core::metric::Value;
 use telemetry_core::testing::{CapturedRecord, MemoryExporter, OwnedValue};
@@ -160,6 +161,60 @@ fn guards_may_go_in_any_order() {
         drop(entered);
         assert_eq!(context::current(), None);
     });
+}
+
+#[test]
+fn a_caller_s_span_that_is_entered_twice_is_left_where_it_was_entered() {
+    captured(|| {
+        let caller = remote("01", "");
+        let first = caller.enter();
+        let span = tracing::info_span!("between").entered();
+        let second = caller.enter();
+        drop(first);
+        assert_eq!(context::current().unwrap().span_id.to_string(), SPAN, "the second one stays");
+        drop(second);
+        assert_eq!(context::current().unwrap().trace_id.to_string(), TRACE);
+        assert_ne!(context::current().unwrap().span_id.to_string(), SPAN);
+        drop(span);
+        assert_eq!(context::current(), None);
+    });
+}
+
+#[test]
+fn spans_by_handle_have_parents_fields_and_times_of_their_own() {
+    let callsite = context::span_callsite(telemetry_core::Level::Info, "library", "by handle");
+    let began = telemetry_core::clock::unix_ns() - 10_000_000_000;
+    let memory = captured(|| {
+        let tenant = |writer: &mut telemetry_core::record::Writer<'_>| {
+            writer.inline("tenant", &"acme");
+            writer.inline("password", &"s3cret");
+        };
+        let around = tracing::info_span!("around").entered();
+        let span = OwnedSpan::start(callsite, SpanParent::Current, Some(began), tenant).unwrap();
+        let inner = OwnedSpan::start(callsite, SpanParent::Here(span.open()), None, |_| {});
+        let context = span.open().context().unwrap();
+        let _entered = context.enter();
+        drop(tracing::info_span!("inside"));
+        let handle = span.open();
+        span.end_at(began + 5_000_000_000);
+        assert!(handle.context().is_some(), "what names its handle holds it open");
+        drop(inner);
+        assert!(handle.context().is_none());
+        handle.record(|writer| writer.inline("late", &true));
+        drop(around);
+    });
+    let spans = memory.spans();
+    let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["inside", "by handle", "by handle", "around"]);
+    let (inside, inner, span, around) = (&spans[0], &spans[1], &spans[2], &spans[3]);
+    assert_eq!(span.spans[0].parent_id, around.span_id);
+    assert_eq!(inner.spans[0].parent_id, span.span_id);
+    assert_eq!(inside.spans[0].parent_id, span.span_id);
+    assert_eq!(text(span, "tenant").as_deref(), Some("acme"));
+    assert_eq!(text(span, "password").as_deref(), Some("[redacted]"));
+    assert_eq!(text(span, "late"), None);
+    let apart = span.spans[0].start_unix_ns.abs_diff(began);
+    assert!(apart < 1_000_000_000, "{apart} ns apart");
 }
 
 #[test]

@@ -31,12 +31,13 @@ fn may_use(folder: &str, package: &str) -> bool {
     let is_exporter = ["console", "json", "otlp", "prometheus", "dashboard"]
         .iter()
         .any(|exporter| package == format!("telemetry-{exporter}"));
+    let is_bridge =
+        ["http", "opentelemetry"].iter().any(|bridge| package == format!("telemetry-{bridge}"));
     match folder {
         "telemetry-core" | "tidy" => false,
         "telemetry-poller" => package == "telemetry-core",
         "telemetry" => {
-            matches!(package, "telemetry-core" | "telemetry-poller" | "telemetry-http")
-                || is_exporter
+            matches!(package, "telemetry-core" | "telemetry-poller") || is_exporter || is_bridge
         }
         // They measure the parts, too.
         "benchmarks" => matches!(package, "telemetry-toolkit" | "telemetry-core") || is_exporter,
