@@ -11,6 +11,7 @@
 //! - After its end a tape takes nothing and holds nothing.
 
 use crate::metric::Registry;
+use crate::record::Kind;
 use crate::sync::lock;
 use std::collections::HashSet;
 use std::fmt;
@@ -20,16 +21,19 @@ use std::sync::{LazyLock, Mutex};
 /// The epoch of all records of captures; no pipeline has it.
 pub(crate) const EPOCH: u8 = u8::MAX;
 
-/// What is called, on the thread that emitted, after each event, with the sinks that want it
-/// (0 = that was decided late).
-type AfterEvent = Box<dyn Fn(&Tape, u32) + Send + Sync>;
+/// What is called, on the thread that emitted, when there is something to look at: after each
+/// event, with the sinks that want it, and after anything when half of the room is used.
+type OnNews = Box<dyn Fn(&Tape, u32) + Send + Sync>;
+
+/// The sinks of news that may concern any of them.
+const ANY_SINK: u32 = u32::MAX;
 
 /// The records of a capture, in bytes.
 pub(crate) struct Tape {
     recorded: Mutex<Recorded>,
     bytes_max: usize,
     has_ended: AtomicBool,
-    after_event: AfterEvent,
+    on_news: OnNews,
     measured: Option<LazyLock<Measured>>,
 }
 
@@ -60,20 +64,20 @@ impl Measured {
 #[derive(Default)]
 struct Recorded {
     bytes: Vec<u8>,
-    /// The spans whose start stands on the tape, or stood.
+    /// The spans that are open, as far as is known, whose start stands on the tape, or stood.
     spans: HashSet<u64>,
 }
 
 impl Tape {
     pub(crate) fn new(
         bytes_max: usize,
-        after_event: impl Fn(&Self, u32) + Send + Sync + 'static,
+        on_news: impl Fn(&Self, u32) + Send + Sync + 'static,
     ) -> Self {
         Self {
             recorded: Mutex::default(),
             bytes_max,
             has_ended: AtomicBool::new(false),
-            after_event: Box::new(after_event),
+            on_news: Box::new(on_news),
             measured: None,
         }
     }
@@ -106,10 +110,35 @@ impl Tape {
         lock(&self.recorded).spans.insert(span_id)
     }
 
-    /// Tells whoever waits for events that there is one.
-    pub(crate) fn after_event(&self, sinks: u32) {
+    /// Notes that a span is over.
+    pub(crate) fn part(&self, span_id: u64) {
+        lock(&self.recorded).spans.remove(&span_id);
+    }
+
+    /// Is so much on it that somebody should make room, if that can be?
+    fn is_filling(&self) -> bool {
+        lock(&self.recorded).bytes.len() > self.bytes_max / 2
+    }
+
+    /// Looks whether there are news for whoever waits for them, after a record.
+    pub(crate) fn after_record(&self, kind: Kind, sinks: u32) {
+        match kind {
+            // 0: it was decided late.
+            Kind::Event if sinks == 0 => self.tell(ANY_SINK),
+            Kind::Event => self.tell(sinks),
+            _ if self.is_filling() => self.tell(ANY_SINK),
+            _ => {}
+        }
+    }
+
+    /// Lets whoever waits for news look at what there is.
+    pub(crate) fn tell_all(&self) {
+        self.tell(ANY_SINK);
+    }
+
+    fn tell(&self, sinks: u32) {
         if !self.has_ended() {
-            (self.after_event)(self, sinks);
+            (self.on_news)(self, sinks);
         }
     }
 
@@ -145,6 +174,7 @@ impl fmt::Debug for Tape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn full_tape_refuses_and_an_ended_one_forgets() {
@@ -158,5 +188,22 @@ mod tests {
         tape.end();
         assert!(tape.push(&[5; 100]));
         assert!(tape.from(0).is_empty());
+    }
+
+    #[test]
+    fn news_are_told_of_events_and_of_anything_when_the_tape_fills() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let tape = Tape::new(16, move |_, sinks| lock(&tell).push(sinks));
+        assert!(tape.push(&[1; 8]));
+        tape.after_record(Kind::SpanStart, 1);
+        tape.after_record(Kind::Event, 1);
+        tape.after_record(Kind::Event, 0);
+        assert!(tape.push(&[2; 1]));
+        tape.after_record(Kind::SpanClose, 1);
+        assert_eq!(*lock(&told), [1, ANY_SINK, ANY_SINK]);
+        tape.end();
+        tape.after_record(Kind::Event, 1);
+        assert_eq!(lock(&told).len(), 3);
     }
 }

@@ -66,29 +66,44 @@ fn print_as_the_console() {}
 
 #[cfg(feature = "console")]
 fn print_as_the_console() {
+    use crate::export::{Ack, Exporter};
     use crate::{Colours, ConsoleExporter, Style};
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
+        let lines = Lines::default();
         let console = ConsoleExporter::builder()
-            .writer(Box::new(Printed))
+            .writer(Box::new(lines.clone()))
             .style(Style::Compact)
             .colours(Colours::Never)
             .build();
-        if let Ok(console) = console {
-            print_with(console);
-        }
+        let Ok(mut console) = console else { return };
+        print_with(move |batch| {
+            console.export(batch.clone(), Ack::for_tests(batch.units(), |_| {}));
+            lines.take()
+        });
     });
 }
 
-/// Prints: `libtest` shows with a test what its thread prints, not what it writes.
+/// What the console has written.
 #[cfg(feature = "console")]
-struct Printed;
+#[derive(Clone, Default)]
+struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 #[cfg(feature = "console")]
-impl std::io::Write for Printed {
-    #[expect(clippy::print_stdout, reason = "`libtest` captures what is printed alone")]
+impl Lines {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn take(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *self.lock())).into_owned()
+    }
+}
+
+#[cfg(feature = "console")]
+impl std::io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        print!("{}", String::from_utf8_lossy(bytes));
+        self.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

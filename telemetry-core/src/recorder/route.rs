@@ -14,7 +14,7 @@ use crate::batch::SPAN_DEPTH_MAX;
 use crate::chunk::Producer;
 use crate::clock;
 use crate::intake::Intake;
-use crate::local::Local;
+use crate::local::{self, Local};
 use crate::plan::Scope;
 use crate::record::{Header, Kind, Writer};
 use crate::router;
@@ -30,18 +30,25 @@ static OWNERS: LazyLock<Mutex<HashMap<u64, Weak<Scope>>>> = LazyLock::new(Mutex:
 /// Notes that a span is a capture's.
 pub(super) fn own(local: &Local, span_id: u64) {
     let Some(scope) = local.takers.scope() else { return };
-    if let Some(tape) = &scope.tape {
+    let Some(tape) = &scope.tape else { return };
+    // An allocator that logs must not come here again while the locks are held.
+    local::quietly(|| {
         tape.meet(span_id);
         lock(&OWNERS).insert(span_id, Arc::downgrade(&scope));
-    }
+    });
 }
 
 /// Forgets whose a span was.
 pub(super) fn disown(span_id: u64) {
-    if !router::is_forked() {
-        let owner = lock(&OWNERS).remove(&span_id);
-        drop(owner);
+    if router::is_forked() {
+        return;
     }
+    local::quietly(|| {
+        let owner = lock(&OWNERS).remove(&span_id).and_then(|scope| scope.upgrade());
+        if let Some(tape) = owner.as_ref().and_then(|scope| scope.tape.as_ref()) {
+            tape.part(span_id);
+        }
+    });
 }
 
 fn owner(span_id: u64) -> Option<Arc<Scope>> {
@@ -101,7 +108,8 @@ impl Route {
     pub(super) fn append(&self, local: &Local, record: &[u8]) -> bool {
         match self.end(local) {
             End::Buffer(producer) => producer.append(record),
-            End::Tape(tape) => tape.push(record),
+            // As above: the record before it is written, so nothing else stops a nested one.
+            End::Tape(tape) => local::quietly(|| tape.push(record)),
             End::Nowhere => true,
         }
     }
@@ -123,8 +131,8 @@ impl Route {
             Self::Attached => local.intake.waker.after_commit(),
             Self::Taken(Taker { scope, producer: Some(_) }) => scope.intake.waker.after_commit(),
             Self::Taken(Taker { scope, producer: None }) => {
-                if let (Kind::Event, Some(tape)) = (header.kind, &scope.tape) {
-                    tape.after_event(header.sinks);
+                if let Some(tape) = &scope.tape {
+                    tape.after_record(header.kind, header.sinks);
                 }
             }
             Self::Nowhere => {}

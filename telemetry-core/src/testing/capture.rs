@@ -57,8 +57,8 @@ pub(super) const PRINTED: u32 = 2;
 #[must_use = "it captures until it is dropped"]
 pub fn capture() -> Capture {
     setup::turn_on();
-    let printing = Arc::new(Printing::new(Printed::IsKept));
     let ledger = ledger();
+    let printing = Arc::new(Printing::new(Printed::IsKept, &ledger));
     let scope = scope_of(kept_plan(), &ledger, &printing, |tape| tape.measuring(measured::new));
     let entered = scope::enter(&scope);
     Capture { scope, ledger, printing, _entered: entered }
@@ -66,8 +66,9 @@ pub fn capture() -> Capture {
 
 /// A scope that prints and keeps nothing.
 pub(super) fn printing_scope() -> Arc<Scope> {
-    let printing = Arc::new(Printing::new(Printed::IsForgotten));
-    scope_of(printed_plan(), &ledger(), &printing, |tape| tape)
+    let ledger = ledger();
+    let printing = Arc::new(Printing::new(Printed::IsForgotten, &ledger));
+    scope_of(printed_plan(), &ledger, &printing, |tape| tape)
 }
 
 fn scope_of(
@@ -79,8 +80,8 @@ fn scope_of(
     let intake = Arc::new(Intake::new());
     intake.set_ledger(ledger);
     let printing = Arc::clone(printing);
-    let after_event = move |tape: &Tape, sinks| printing.after_event(tape, sinks);
-    let tape = complete(Tape::new(CAPTURE_BYTES_MAX, after_event));
+    let on_news = move |tape: &Tape, sinks| printing.on_news(tape, sinks);
+    let tape = complete(Tape::new(CAPTURE_BYTES_MAX, on_news));
     Arc::new(Scope::new(plan, intake, Some(tape)))
 }
 

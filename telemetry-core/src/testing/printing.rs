@@ -12,11 +12,11 @@
 //!   panics is left alone from then on.
 //! - While records are read and printed, the thread records nothing.
 
-use super::capture::{KEPT, PRINTED, ledger};
+use super::capture::{KEPT, PRINTED};
 use super::memory::CapturedRecord;
 use crate::batch::{Batch, Builder};
 use crate::clock::{Anchor, Anchors};
-use crate::export::{Ack, Exporter};
+use crate::intake::Ledger;
 use crate::local;
 use crate::record::RawRecord;
 use crate::redaction;
@@ -28,30 +28,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, TryLockError};
 use std::thread::ThreadId;
 
-/// Where records are printed; `None` = a printer has panicked.
-static PRINTER: LazyLock<Mutex<Option<Box<dyn Exporter>>>> =
-    LazyLock::new(|| Mutex::new(Some(Box::new(Lines))));
+/// Makes the text that is printed of a batch, whole lines.
+type Printer = Box<dyn FnMut(&Batch) -> String + Send>;
 
-/// Sets what prints the records of tests: any exporter, to whose destination they go. It is called
-/// on the tests' threads.
-pub fn print_with(printer: impl Exporter) {
+/// How records are printed; `None` = a printer has panicked.
+static PRINTER: LazyLock<Mutex<Option<Printer>>> =
+    LazyLock::new(|| Mutex::new(Some(Box::new(lines))));
+
+/// Sets how the records of tests are printed: `printer` makes the text of a batch, whole lines. It
+/// is called on the tests' threads, one at a time.
+pub fn print_with(printer: impl FnMut(&Batch) -> String + Send + 'static) {
     *lock(&PRINTER) = Some(Box::new(printer));
 }
 
-/// Prints a line for each record.
-struct Lines;
-
-impl Exporter for Lines {
-    fn name(&self) -> &str {
-        "lines"
-    }
-
-    #[expect(clippy::print_stdout, reason = "`libtest` captures what is printed this way alone")]
-    fn export(&mut self, batch: Batch, _ack: Ack) {
-        for record in batch.records() {
-            println!("{}", CapturedRecord::of(&record));
-        }
-    }
+/// A line for each record.
+fn lines(batch: &Batch) -> String {
+    batch.records().map(|record| format!("{}\n", CapturedRecord::of(&record))).collect()
 }
 
 /// What ties ticks to times, the same for all captures.
@@ -72,19 +64,23 @@ pub(super) struct Printing {
     /// The test's own thread.
     thread: ThreadId,
     printed: Printed,
+    ledger: Arc<Ledger>,
     progress: Mutex<Progress>,
 }
 
 struct Progress {
+    /// How many lost events were told of.
+    told_lost: u64,
     position: usize,
     join: Join,
 }
 
 impl Printing {
-    pub(super) fn new(printed: Printed) -> Self {
-        let join = Join::new(Arc::default(), ledger(), redaction::patterns());
-        let progress = Progress { position: 0, join };
-        Self { thread: std::thread::current().id(), printed, progress: Mutex::new(progress) }
+    pub(super) fn new(printed: Printed, ledger: &Arc<Ledger>) -> Self {
+        let join = Join::new(Arc::default(), Arc::clone(ledger), redaction::patterns());
+        let progress = Mutex::new(Progress { told_lost: 0, position: 0, join });
+        let thread = std::thread::current().id();
+        Self { thread, printed, ledger: Arc::clone(ledger), progress }
     }
 
     /// Prints what is new, if this is the test's own thread.
@@ -98,14 +94,23 @@ impl Printing {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        local::quietly(|| progress.print_from(tape, self.printed));
+        local::quietly(|| {
+            progress.print_from(tape, self.printed);
+            progress.tell_lost(self.lost());
+        });
     }
 
-    /// As [`print`](Self::print), after an event that these sinks want.
-    pub(super) fn after_event(&self, tape: &Tape, sinks: u32) {
-        if sinks == 0 || sinks & PRINTED != 0 {
+    /// As [`print`](Self::print), if what is new concerns what is printed.
+    pub(super) fn on_news(&self, tape: &Tape, sinks: u32) {
+        if sinks & PRINTED != 0 {
             self.print(tape);
         }
+    }
+
+    /// How many events were not kept until they could be printed.
+    fn lost(&self) -> u64 {
+        let printed = self.ledger.sinks.get(PRINTED.trailing_zeros() as usize);
+        printed.map_or(0, |sink| sink.read("printed").lost())
     }
 }
 
@@ -126,8 +131,19 @@ impl Progress {
         while !rest.is_empty() {
             let batch = next_batch(&mut self.join, &mut rest, PRINTED);
             if batch.records().next().is_some() {
-                print(batch);
+                print(&batch);
             }
+        }
+    }
+
+    /// Says that events are missing among what is printed.
+    fn tell_lost(&mut self, lost: u64) {
+        if lost > self.told_lost {
+            let more = lost - self.told_lost;
+            self.told_lost = lost;
+            put(&format!(
+                "({more} events of this test are missing here: more than a tape holds)\n"
+            ));
         }
     }
 }
@@ -149,12 +165,27 @@ pub(super) fn next_batch(join: &mut Join, bytes: &mut &[u8], sink: u32) -> Batch
 
 const SINKS: usize = (KEPT | PRINTED).count_ones() as usize;
 
-fn print(batch: Batch) {
-    let mut printer = lock(&PRINTER);
-    let Some(exporter) = &mut *printer else { return };
-    let ack = Ack::for_tests(batch.units(), |_| {});
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| exporter.export(batch, ack))) {
-        *printer = None;
+/// Prints a batch. The lock is not held while the text is printed: who holds the standard output's
+/// may wait for this one.
+fn print(batch: &Batch) {
+    let text = {
+        let mut printer = lock(&PRINTER);
+        let Some(print) = &mut *printer else { return };
+        match catch_unwind(AssertUnwindSafe(|| print(batch))) {
+            Ok(text) => text,
+            Err(payload) => {
+                *printer = None;
+                return crate::error::discard_panic(payload);
+            }
+        }
+    };
+    put(&text);
+}
+
+#[expect(clippy::print_stdout, reason = "`libtest` captures what is printed this way alone")]
+fn put(text: &str) {
+    // The standard output may be closed, which is a panic.
+    if let Err(payload) = catch_unwind(|| print!("{text}")) {
         crate::error::discard_panic(payload);
     }
 }

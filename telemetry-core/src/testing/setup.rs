@@ -76,7 +76,7 @@ fn print_before_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         if let Some(tape) = scope::current_capture().as_ref().and_then(|scope| scope.tape.as_ref())
         {
-            tape.after_event(0);
+            tape.tell_all();
         }
         previous(panic);
     }));

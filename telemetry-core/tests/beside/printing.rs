@@ -48,6 +48,18 @@ fn with_both() {
     }
 }
 
+/// More spans than a tape holds, and then an event.
+#[test]
+fn with_many_spans() {
+    if is_scenario("printing::with_many_spans") {
+        testing::init_for_tests();
+        for n in 0..200_000 {
+            drop(tracing::info_span!("many", n));
+        }
+        emit();
+    }
+}
+
 const FAILS: (&str, &str) = ("TELEMETRY_TEST_FAILS", "1");
 
 fn shown(scenario: &str, settings: &[(&str, &str)]) -> String {
@@ -70,6 +82,13 @@ fn records_are_shown_with_the_test_that_fails_those_of_its_threads_too() {
         assert_eq!(lines.len(), 2, "{text}");
         assert!(output.find("from a thread") < output.find("it fails"), "{text}");
     }
+}
+
+#[test]
+fn thread_that_prints_keeps_nothing_that_is_printed() {
+    let text = shown("printing::with_many_spans", &[FAILS]);
+    assert!(text.contains("first n=1") && text.contains("from a thread"), "{text}");
+    assert!(!text.contains("are missing here"), "{text}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::capture;
 use std::time::Duration;
+use telemetry_core::context::Propagators;
 use telemetry_core::{assert_event, assert_no_event, assert_span_tree};
 use tracing::{debug_span, info, info_span};
 
@@ -81,6 +82,17 @@ fn innermost_capture_takes_and_the_outer_one_goes_on_after_it() {
     let messages: Vec<_> =
         outer.events().iter().map(|event| event.message().unwrap().to_owned()).collect();
     assert_eq!(messages, ["before", "after"]);
+}
+
+#[test]
+fn spans_of_a_trace_that_is_not_sampled_are_captured() {
+    let captured = capture();
+    let headers = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")];
+    let remote = Propagators::default().extract(&headers);
+    remote.run(|| info_span!("request").in_scope(|| info!("inside")));
+    let span = &captured.spans()[0];
+    assert!(!span.trace_flags.is_sampled() && span.spans[0].has_remote_parent, "{span:?}");
+    assert_event!(captured, span: "request");
 }
 
 #[test]
