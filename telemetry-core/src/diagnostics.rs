@@ -166,6 +166,18 @@ pub(crate) fn audit(
     }
 }
 
+/// Makes a text a record of target `telemetry`, and prints nothing.
+pub fn record(cause: &'static str, level: Level, text: impl Into<String>) {
+    let diagnostic = Diagnostic::new(cause, level, text.into());
+    state().wait(diagnostic);
+}
+
+/// Prints a text of many lines on standard error, as long as somebody takes it: it waits for room
+/// for a second, and never for the lock of [`std::io::Stderr`].
+pub fn print_text(text: &str) {
+    standard_error::write_text(text, Duration::from_secs(1));
+}
+
 fn note_left_out(text: &mut String, left_out: u64) {
     if left_out > 0 {
         text.push_str(&format!(" ({left_out} more like it since the last report)"));

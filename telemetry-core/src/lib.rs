@@ -12,6 +12,7 @@ pub mod output;
 
 #[expect(unsafe_code, reason = "registers a hook with the C library")]
 pub mod exit;
+pub mod inspect;
 pub mod pipeline;
 #[cfg_attr(unix, expect(unsafe_code, reason = "registers an action with a signal handler"))]
 pub mod signal;
@@ -55,9 +56,13 @@ pub mod record;
 mod propagation;
 pub mod resource;
 pub mod metric;
+pub mod watch;
 pub mod diagnostics;
 #[expect(unsafe_code, reason = "asks standard error for room")]
 mod standard_error;
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "asks the kernel about sockets and users")]
+pub mod peer;
 pub mod redaction;
 pub mod ledger;
 #[expect(unsafe_code, reason = "reads the processor's counter")]

@@ -99,7 +99,7 @@ pub(crate) struct Sink {
     pub(crate) name: String,
     pub(crate) index: usize,
     pub(crate) signals: Signals,
-    on_full: OnFull,
+    pub(crate) on_full: OnFull,
     pub(crate) capacity_bytes: usize,
     ledger: Arc<Ledger>,
     intake: Arc<Intake>,
@@ -113,6 +113,18 @@ impl std::fmt::Debug for Sink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sink").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// How full an exporter's queue is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fill {
+    /// Of what is queued and under way.
+    pub(crate) bytes: usize,
+    pub(crate) deliveries: usize,
+    /// How long nothing was taken, delivered or lost; of no meaning without deliveries.
+    pub(crate) idle: Duration,
+    pub(crate) is_stalled: bool,
+    pub(crate) is_ended: bool,
 }
 
 /// What a delivery needs to know to be settled.
@@ -168,30 +180,45 @@ impl Sink {
         &self.ledger.sinks[self.index]
     }
 
-    /// Enqueues what this sink wants of a batch; called by the worker.
-    pub(crate) fn take_batch(self: &Arc<Self>, content: &Arc<Content>) {
+    /// Enqueues what this sink wants of a batch; called by the worker, which does `meanwhile` while
+    /// it waits for room.
+    pub(crate) fn take_batch(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        meanwhile: &mut dyn FnMut(),
+    ) {
         let units = content.units(self.index);
         if units.total() > 0 {
             self.ledger().emitted(units);
             let batch = Batch::new(Arc::clone(content), self.index as u32);
-            self.enqueue(Work::Batch(batch), units, content.size());
+            self.enqueue(Work::Batch(batch), units, content.size(), meanwhile);
         }
     }
 
-    /// Enqueues a snapshot; called by the worker.
-    pub(crate) fn take_snapshot(self: &Arc<Self>, snapshot: &Arc<Snapshot>) {
+    /// Enqueues a snapshot; called by the worker, as [`Sink::take_batch`].
+    pub(crate) fn take_snapshot(
+        self: &Arc<Self>,
+        snapshot: &Arc<Snapshot>,
+        meanwhile: &mut dyn FnMut(),
+    ) {
         let points = snapshot.points();
         if points > 0 && self.signals.contains(Signals::METRICS) {
             let units = Units::of(Signal::Metric, points as u64);
             self.ledger().emitted(units);
-            self.enqueue(Work::Metrics(Arc::clone(snapshot)), units, 128 * points);
+            self.enqueue(Work::Metrics(Arc::clone(snapshot)), units, 128 * points, meanwhile);
         }
     }
 
-    fn enqueue(self: &Arc<Self>, work: Work, units: Units, bytes: usize) {
+    fn enqueue(
+        self: &Arc<Self>,
+        work: Work,
+        units: Units,
+        bytes: usize,
+        meanwhile: &mut dyn FnMut(),
+    ) {
         let mut queue = self.queue();
         if !self.has_room(&mut queue, bytes) {
-            queue = self.wait_for_room(queue, bytes);
+            queue = self.wait_for_room(queue, bytes, meanwhile);
         }
         if queue.ended || !self.has_room(&mut queue, bytes) {
             let cause = if queue.ended { Cause::AlreadyShutdown } else { Cause::QueueFull };
@@ -225,9 +252,10 @@ impl Sink {
     }
 
     fn wait_for_room<'a>(
-        &self,
+        &'a self,
         mut queue: MutexGuard<'a, Queue>,
         bytes: usize,
+        meanwhile: &mut dyn FnMut(),
     ) -> MutexGuard<'a, Queue> {
         let mut patience = clock::Patience::new(WAIT);
         while self.on_full == OnFull::Wait
@@ -236,8 +264,9 @@ impl Sink {
             && !self.has_room(&mut queue, bytes)
         {
             let progressed_at = queue.progressed_at;
-            queue =
-                self.progress.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.progress.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner));
+            meanwhile();
+            queue = self.queue();
             if queue.progressed_at != progressed_at {
                 patience.renew();
                 self.intake.announce_work();
@@ -297,6 +326,18 @@ impl Sink {
         drop(queue);
         self.progress.notify_all();
         passed.iter().for_each(|ticket| ticket.pass());
+    }
+
+    /// How full the queue is, and how the exporter gets on.
+    pub(crate) fn fill(&self) -> Fill {
+        let queue = self.queue();
+        Fill {
+            bytes: queue.bytes,
+            deliveries: queue.open.len(),
+            idle: clock::now().saturating_duration_since(queue.progressed_at),
+            is_stalled: queue.stalled,
+            is_ended: queue.ended,
+        }
     }
 
     /// Puts a mark behind everything enqueued so far, which passes the ticket.

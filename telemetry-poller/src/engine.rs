@@ -10,7 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use telemetry_core::metric::Registry;
 
 use crate::measure::{Measurement, panic_text};
-use crate::report::{MeasurementInfo, PollReport};
+use crate::report::{MeasurementInfo, PollReport, PolledValue};
+
+/// Most values that are kept to be looked at.
+const VALUES_MAX: usize = 512;
 
 pub(crate) type Callback = Box<dyn FnMut(&PollReport) + Send>;
 
@@ -76,6 +79,12 @@ impl Engine {
                 self.callback_panics += 1;
             }
         }
+    }
+
+    /// The values of the last runs, of all measurements.
+    pub(crate) fn values(&self) -> Vec<PolledValue> {
+        let values = self.measurements.iter().flat_map(|measurement| measurement.values());
+        values.take(VALUES_MAX).cloned().collect()
     }
 
     pub(crate) fn infos(&self) -> Vec<MeasurementInfo> {
@@ -180,6 +189,30 @@ mod tests {
         assert_eq!(snapshot.points(), 2, "disk 1 and the heat are gone: {snapshot:?}");
         assert_eq!(engine.registry.rejected(), 1);
         assert_eq!(engine.infos()[0].series, 2);
+    }
+
+    #[test]
+    fn last_values_are_those_of_measurements_that_succeeded() {
+        let mut broken = false;
+        let mut engine = engine(vec![
+            measurement("once", move |m| {
+                if std::mem::replace(&mut broken, true) {
+                    return Err("gone".into());
+                }
+                m.gauge("load", (), 0.5);
+                m.gauge("heat", (), f64::NAN);
+                Ok(())
+            }),
+            measurement("many", |m| {
+                (0..1000).for_each(|n| m.counter("reads", [("disk", n)], 7));
+                Ok(())
+            }),
+        ]);
+        engine.poll(Scope::All);
+        let values = engine.values();
+        assert_eq!((values.len(), &*values[0].name, &*values[1].name), (65, "load", "reads"));
+        engine.poll(Scope::All);
+        assert_eq!((engine.values().len(), &*engine.values()[0].name), (64, "reads"));
     }
 
     #[test]

@@ -41,5 +41,5 @@ mod worker;
 
 pub use error::Error;
 pub use measure::{Measure, MeasureError};
-pub use poller::{Builder, PERIOD_MAX, PERIOD_MIN, Poller, PollerHandle};
-pub use report::{Failure, MeasurementInfo, PollReport};
+pub use poller::{Builder, PERIOD_MAX, PERIOD_MIN, PolledValues, Poller, PollerHandle};
+pub use report::{Failure, MeasurementInfo, PollReport, PolledValue};

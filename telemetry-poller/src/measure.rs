@@ -16,7 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use telemetry_core::metric::{Labels, Observation, Registry};
 
-use crate::report::{Failure, MeasurementInfo};
+use crate::report::{Failure, MeasurementInfo, PolledValue};
+use crate::schedule::now;
 
 /// What a measurement may fail with: `?` turns any error into it.
 pub type MeasureError = Box<dyn StdError + Send + Sync>;
@@ -28,6 +29,9 @@ const DOUBLINGS_MAX: u32 = 6;
 
 /// Longest error text that is kept, in characters.
 const ERROR_CHARS_MAX: usize = 1024;
+
+/// Most values of a measurement that are kept to be looked at.
+const VALUES_MAX: usize = 64;
 
 type SeriesKey = (Cow<'static, str>, Labels);
 
@@ -122,11 +126,18 @@ pub(crate) struct Measurement {
     run: Run,
     /// What the last run observed.
     series: BTreeSet<SeriesKey>,
+    /// The first values of it.
+    values: Vec<PolledValue>,
 }
 
 impl Measurement {
     pub(crate) fn new(name: &str, run: Run) -> Self {
-        Self { info: MeasurementInfo::new(name), run, series: BTreeSet::new() }
+        Self { info: MeasurementInfo::new(name), run, series: BTreeSet::new(), values: Vec::new() }
+    }
+
+    /// Returns what the last run observed, if that succeeded.
+    pub(crate) fn values(&self) -> &[PolledValue] {
+        &self.values
     }
 
     /// Returns whether it has to wait, and counts this poll as waited.
@@ -158,11 +169,18 @@ impl Measurement {
     fn succeed(&mut self, registry: &Registry, measure: Measure) -> usize {
         let observations = measure.observed.len();
         let mut series = BTreeSet::new();
+        self.values.clear();
+        let at = now();
         for (name, labels, observation) in measure.observed {
             registry.observe(&name, &labels, observation);
-            if is_finite(observation) {
-                series.insert((name, labels));
+            if !is_finite(observation) {
+                continue;
             }
+            if self.values.len() < VALUES_MAX {
+                let (name, labels) = (name.clone(), labels.clone());
+                self.values.push(PolledValue { name, labels, value: observation, at });
+            }
+            series.insert((name, labels));
         }
         self.replace_series(registry, series);
         self.info.consecutive_failures = 0;
@@ -172,6 +190,7 @@ impl Measurement {
 
     fn fail(&mut self, registry: &Registry, error: &str) {
         self.replace_series(registry, BTreeSet::new());
+        self.values.clear();
         let info = &mut self.info;
         info.failures += 1;
         info.waiting_polls = (1 << info.consecutive_failures.min(DOUBLINGS_MAX)) - 1;

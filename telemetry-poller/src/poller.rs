@@ -11,7 +11,7 @@ use crate::engine::{Callback, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::measure::{Measure, MeasureError, Measurement, Run};
 use crate::process;
-use crate::report::{MeasurementInfo, PollReport};
+use crate::report::{MeasurementInfo, PollReport, PolledValue};
 use crate::worker::{self, Shared, Unanswered};
 
 /// The shortest period.
@@ -153,6 +153,24 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// Reads the last values of a poller.
+#[derive(Clone)]
+pub struct PolledValues(Arc<Shared>);
+
+impl PolledValues {
+    /// Returns what each measurement observed the last time it ran, 512 values at most; one that
+    /// failed has none. It waits for no measurement.
+    pub fn read(&self) -> Vec<PolledValue> {
+        self.0.values()
+    }
+}
+
+impl fmt::Debug for PolledValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolledValues").finish_non_exhaustive()
+    }
+}
+
 /// Controls a running poller, and stops it when dropped.
 ///
 /// Stopping leaves the values of the last poll in the registry, for the last export.
@@ -185,6 +203,11 @@ impl PollerHandle {
     /// Returns how each measurement fares, in the order they run in.
     pub fn list_measurements(&self) -> Vec<MeasurementInfo> {
         self.shared.infos()
+    }
+
+    /// Returns what reads the last values, whoever holds this handle.
+    pub fn values(&self) -> PolledValues {
+        PolledValues(Arc::clone(&self.shared))
     }
 
     /// Stops the poller, and waits up to 2 s for the measurement that runs.

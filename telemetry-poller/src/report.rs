@@ -1,8 +1,10 @@
 //! What a poll did, and how each measurement fares.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use telemetry_core::metric::{Labels, Observation};
 
 /// Reports one poll.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +61,20 @@ impl fmt::Display for Failure {
         let how = if self.panicked { "panicked" } else { "failed" };
         write!(f, "measurement `{}` {how}: {}", self.measurement, self.error)
     }
+}
+
+/// A value that a measurement observed the last time it ran.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PolledValue {
+    /// The name of the metric.
+    pub name: Cow<'static, str>,
+    /// The attributes of the series.
+    pub labels: Labels,
+    /// The value.
+    pub value: Observation,
+    /// When it was observed.
+    pub at: Instant,
 }
 
 /// Tells how a measurement fares.

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, Scope};
-use crate::report::{MeasurementInfo, PollReport};
+use crate::report::{MeasurementInfo, PollReport, PolledValue};
 use crate::schedule::{next_tick, now};
 
 /// What the handle and the thread share.
@@ -28,6 +28,7 @@ struct State {
     /// Of the last poll asked for. A tick must not replace it: who asked may not have woken yet.
     report: PollReport,
     infos: Vec<MeasurementInfo>,
+    values: Vec<PolledValue>,
 }
 
 /// Why the thread woke.
@@ -80,6 +81,10 @@ impl Shared {
         self.lock().infos.clone()
     }
 
+    pub(crate) fn values(&self) -> Vec<PolledValue> {
+        self.lock().values.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock can leave the state half written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,9 +113,10 @@ impl Shared {
         }
     }
 
-    fn answer(&self, ticket: Option<u64>, report: PollReport, infos: Vec<MeasurementInfo>) {
+    fn answer(&self, ticket: Option<u64>, report: PollReport, engine: &Engine) {
+        let (infos, values) = (engine.infos(), engine.values());
         let mut state = self.lock();
-        state.infos = infos;
+        (state.infos, state.values) = (infos, values);
         if let Some(ticket) = ticket {
             state.answered = ticket;
             state.report = report;
@@ -138,7 +144,7 @@ pub(crate) fn run(shared: &Shared, engine: Engine, period: Duration) {
         report.duration = now().saturating_duration_since(begin);
         report.missed_ticks = std::mem::take(&mut missed_ticks);
         engine.tell(&report);
-        shared.answer(ticket, report, engine.infos());
+        shared.answer(ticket, report, &engine);
         // A poll asked for when a tick is due takes its place.
         if ticket.is_none() || begin >= tick {
             (tick, missed_ticks) = next_tick(tick, now(), period);

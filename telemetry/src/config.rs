@@ -86,6 +86,10 @@ impl Config {
         self.document().json(BYTES_MAX)
     }
 
+    pub(crate) fn section(&self) -> &Section {
+        &self.section
+    }
+
     fn document(&self) -> Document {
         Document::default().with(self.section.clone())
     }
@@ -142,7 +146,7 @@ impl Builder {
         } = self;
         let mut config = Config::new(warnings);
         config.show("disabled", is_disabled, on_off);
-        config.show("filter", filter, Filter::to_string);
+        config.show("filter", filter, Filter::masked);
         config.show("filter_file", filter_file, |path| {
             path.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
         });
@@ -229,7 +233,7 @@ fn show_filters(filters: &Filters, config: &mut Config) {
         [("console_filter", console), ("json_filter", json), ("otlp_filter", otlp)]
     {
         config.show(name, filter, |filter| match filter {
-            Some(filter) => filter.to_string(),
+            Some(filter) => filter.masked(),
             None => "as `filter`".to_owned(),
         });
     }

@@ -8,9 +8,10 @@
 
 use crate::builder::Builder;
 use crate::config::Config;
+use crate::inspect::{Inspector, Snapshot};
 use crate::panic;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use telemetry_core::ledger::Report;
 use telemetry_core::pipeline::{Filters, Pipeline, SHUTDOWN_TIMEOUT};
@@ -25,7 +26,7 @@ use telemetry_poller::PollerHandle;
 pub struct Telemetry {
     /// `None` = off by `OTEL_SDK_DISABLED`.
     pipeline: Option<Arc<Pipeline>>,
-    config: Config,
+    inspector: Inspector,
     #[cfg(feature = "poller")]
     poller: Option<PollerHandle>,
 }
@@ -49,8 +50,8 @@ impl Telemetry {
 
     pub(crate) fn new(pipeline: Arc<Pipeline>, config: Config) -> Self {
         Self {
+            inspector: Inspector::new(Arc::downgrade(&pipeline), config),
             pipeline: Some(pipeline),
-            config,
             #[cfg(feature = "poller")]
             poller: None,
         }
@@ -59,7 +60,7 @@ impl Telemetry {
     pub(crate) fn off(config: Config) -> Self {
         Self {
             pipeline: None,
-            config,
+            inspector: Inspector::new(Weak::new(), config),
             #[cfg(feature = "poller")]
             poller: None,
         }
@@ -67,6 +68,7 @@ impl Telemetry {
 
     #[cfg(feature = "poller")]
     pub(crate) fn set_poller(&mut self, poller: PollerHandle) {
+        self.inspector.set_poller(poller.values());
         self.poller = Some(poller);
     }
 
@@ -133,7 +135,17 @@ impl Telemetry {
 
     /// Returns the settings in effect, each with where it comes from.
     pub fn config(&self) -> &Config {
-        &self.config
+        self.inspector.config()
+    }
+
+    /// Looks at what the process is doing; see [`Inspector::snapshot`].
+    pub fn snapshot(&self) -> Snapshot {
+        self.inspector.snapshot()
+    }
+
+    /// Returns what takes snapshots elsewhere.
+    pub fn inspector(&self) -> Inspector {
+        self.inspector.clone()
     }
 
     /// Delivers what there is, ends all threads, and returns what became of everything; at most

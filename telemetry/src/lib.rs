@@ -81,6 +81,7 @@ mod config;
 mod connection;
 mod environment;
 mod handle;
+mod inspect;
 #[cfg(feature = "layer")]
 mod layer;
 #[cfg(feature = "otlp-http")]
@@ -95,6 +96,7 @@ mod start;
 pub use builder::Builder;
 pub use config::Config;
 pub use handle::Telemetry;
+pub use inspect::{Inspector, SNAPSHOT_BYTES_MAX, Snapshot};
 pub use sampler::HeadSampler;
 pub use setting::Origin;
 
@@ -104,6 +106,7 @@ pub use telemetry_core::ledger::Report;
 pub use telemetry_core::pipeline::{Filters, OnFull, SinkBuilder, TemporaryFilter};
 pub use telemetry_core::redaction::{self, Secret};
 pub use telemetry_core::resource;
+pub use telemetry_core::watch::{Watch, watch};
 pub use telemetry_core::{Error, Level, Measured, Sampler, Waits};
 pub use telemetry_core::{assert_event, assert_metric, assert_no_event, assert_span_tree};
 pub use telemetry_core::{batch, callsite, export, ledger, metric, pipeline, record};

@@ -12,6 +12,8 @@ use crate::builder::{Builder, Globals};
 use crate::config::Config;
 use crate::connection;
 use crate::environment::Warning;
+#[cfg(feature = "poller")]
+use crate::inspect::queues;
 use crate::outputs;
 use crate::setting::Origin;
 use std::collections::BTreeMap;
@@ -229,6 +231,7 @@ fn start_poller(
     measurements: Vec<(String, crate::builder::Measurement)>,
 ) -> Result<telemetry_poller::PollerHandle, Error> {
     let mut builder = telemetry_poller::Poller::builder().period(period);
+    builder = builder.measure("telemetry.queue", queues::measurement());
     #[cfg(feature = "tokio")]
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         builder = builder.measure("telemetry.task", crate::task::watch::measurement(runtime));

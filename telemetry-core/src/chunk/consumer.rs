@@ -23,11 +23,19 @@ pub(crate) struct Shared {
     pub(crate) newest_span: AtomicU64,
     /// How long the thread waited for room, in nanoseconds.
     pub(crate) blocked_ns: AtomicU64,
-    pub(crate) thread_name: Option<String>,
+    pub(crate) owner: Owner,
+}
+
+/// The thread that a buffer belongs to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Owner {
+    pub(crate) name: Option<String>,
+    /// As the operating system knows it (gettid(2)); 0 = not known.
+    pub(crate) id: u32,
 }
 
 impl Shared {
-    pub(super) fn new(pool: Arc<Pool>, first: NonNull<Chunk>, thread_name: Option<String>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, first: NonNull<Chunk>, owner: Owner) -> Self {
         Self {
             consumer: Mutex::new(Consumer {
                 pool,
@@ -40,7 +48,7 @@ impl Shared {
             current_span: AtomicU64::new(0),
             newest_span: AtomicU64::new(0),
             blocked_ns: AtomicU64::new(0),
-            thread_name,
+            owner,
         }
     }
 
@@ -64,7 +72,7 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("thread_name", &self.thread_name).finish_non_exhaustive()
+        f.debug_struct("Shared").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 

@@ -27,7 +27,7 @@ mod producer;
 #[cfg(all(test, not(telemetry_loom)))]
 mod tests;
 
-pub(crate) use consumer::{Consumer, Shared};
+pub(crate) use consumer::{Consumer, Owner, Shared};
 pub(crate) use pool::{Pool, Size};
 pub(crate) use producer::{Producer, Refill};
 

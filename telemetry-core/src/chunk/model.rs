@@ -5,7 +5,7 @@
 //! A chunk holds one or two records here, so two or three records pass through every step: commit,
 //! seal, link, free.
 
-use super::{Consumer, Pool, Producer, Refill, Shared, Size};
+use super::{Consumer, Owner, Pool, Producer, Refill, Shared, Size};
 use crate::record::{Header, Kind};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Bug, thread, with_planted};
@@ -55,8 +55,8 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 
 fn buffer() -> (Handed, std::sync::Arc<Shared>, Arc<Pool>) {
     let pool = Arc::new(Pool::new(1 << 20));
-    let producer =
-        Producer::new(Arc::clone(&pool), Arc::new(Unlimited), None).expect("memory is there");
+    let producer = Producer::new(Arc::clone(&pool), Arc::new(Unlimited), Owner::default())
+        .expect("memory is there");
     let shared = Arc::clone(producer.shared());
     (Handed(producer), shared, pool)
 }

@@ -6,7 +6,7 @@
 //! - `end == pos` in drop state, so that every record takes the slow path.
 //! - Only the thread that owns the producer calls it.
 
-use super::{Chunk, ONE_RECORD, Pool, Shared, Size};
+use super::{Chunk, ONE_RECORD, Owner, Pool, Shared, Size};
 use crate::record::{HEADER_BYTES, Header, Room, Writer};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Bug, is_planted};
@@ -37,13 +37,9 @@ pub(crate) struct Producer {
 
 impl Producer {
     /// A buffer with one small chunk; `None` when the allocator has nothing left.
-    pub(crate) fn new(
-        pool: Arc<Pool>,
-        refill: Arc<dyn Refill>,
-        thread_name: Option<String>,
-    ) -> Option<Self> {
+    pub(crate) fn new(pool: Arc<Pool>, refill: Arc<dyn Refill>, owner: Owner) -> Option<Self> {
         let chunk = pool.take(Size::Small)?;
-        let shared = Arc::new(Shared::new(Arc::clone(&pool), chunk, thread_name));
+        let shared = Arc::new(Shared::new(Arc::clone(&pool), chunk, owner));
         let start = Chunk::data(chunk);
         Some(Self {
             pool,

@@ -84,7 +84,7 @@ proptest! {
     #[test]
     fn buffer_behaves_as_a_queue_that_counts_what_it_refuses(steps in steps()) {
         let pool = Arc::new(Pool::new(512 * 1024));
-        let producer = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+        let producer = Producer::new(Arc::clone(&pool), Arc::new(Never), Owner::default()).unwrap();
         let shared = Arc::clone(producer.shared());
         let mut model = VecDeque::new();
         let (mut number, mut accepted, mut refused) = (0_u64, 0_u64, 0_u64);
@@ -123,7 +123,7 @@ proptest! {
 #[test]
 fn full_buffer_refuses_until_half_empty_and_keeps_what_it_has() {
     let pool = Arc::new(Pool::new(64 * 1024));
-    let producer = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+    let producer = Producer::new(Arc::clone(&pool), Arc::new(Never), Owner::default()).unwrap();
     let shared = Arc::clone(producer.shared());
     let mut accepted = 0_u64;
     while write(&producer, accepted, 100) {
@@ -147,7 +147,7 @@ fn full_buffer_refuses_until_half_empty_and_keeps_what_it_has() {
 fn records_cross_threads_in_order_and_whole() {
     let pool = Arc::new(Pool::new(256 * 1024));
     let count = 200_000;
-    let producer = Producer::new(Arc::clone(&pool), Arc::new(Spin), None).unwrap();
+    let producer = Producer::new(Arc::clone(&pool), Arc::new(Spin), Owner::default()).unwrap();
     let shared = Arc::clone(producer.shared());
     std::thread::scope(|scope| {
         // The producer is handed to the thread before it is used.
@@ -179,7 +179,7 @@ fn records_cross_threads_in_order_and_whole() {
 fn all_memory_is_given_back() {
     let pool = Arc::new(Pool::new(1024 * 1024));
     for _ in 0..50 {
-        let producer = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+        let producer = Producer::new(Arc::clone(&pool), Arc::new(Never), Owner::default()).unwrap();
         for number in 0..1_000 {
             assert!(write(&producer, number, 200));
         }
@@ -191,7 +191,7 @@ fn all_memory_is_given_back() {
 #[test]
 fn a_reused_chunk_starts_counting_anew() {
     let pool = Arc::new(Pool::new(1024 * 1024));
-    let first = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+    let first = Producer::new(Arc::clone(&pool), Arc::new(Never), Owner::default()).unwrap();
     let shared = Arc::clone(first.shared());
     for number in 0..500 {
         assert!(write(&first, number, 100));
@@ -201,7 +201,7 @@ fn a_reused_chunk_starts_counting_anew() {
     drop(shared);
     // The pool hands out the chunks of the buffer that is gone.
     for _ in 0..20 {
-        let next = Producer::new(Arc::clone(&pool), Arc::new(Never), None).unwrap();
+        let next = Producer::new(Arc::clone(&pool), Arc::new(Never), Owner::default()).unwrap();
         assert_eq!(next.shared().consumer().committed(), 0);
         assert!(write(&next, 1, 1));
         assert_eq!(next.shared().consumer().committed(), 1);

@@ -6,7 +6,7 @@
 //! - It is made whole when it is captured: entering it allocates a place in two vectors at most.
 
 use super::owned::foreign;
-use super::task::Live;
+use super::task::{Live, Running};
 use super::{Entry, Guard, push_frame, top, trace_id};
 use crate::local::{self, Current};
 use crate::metric::Labels;
@@ -196,6 +196,11 @@ impl Carried {
         Guard::new(number.flatten(), entry, scope)
     }
 
+    /// Lets the task, if it is the context of one, be seen as running on this thread.
+    pub(super) fn running(&self) -> Option<Running<'_>> {
+        self.task.as_deref().map(Live::run)
+    }
+
     fn frame_here(&self) -> Option<Arc<Frame>> {
         let frame = self.frame.as_ref()?;
         let outer = if self.meets == Meets::Replaces { None } else { top() };
@@ -215,6 +220,7 @@ impl Carried {
 
     /// Runs `f` inside.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _running = self.running();
         let _guard = self.enter();
         f()
     }

@@ -59,6 +59,7 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        let _running = this.carried.running();
         let _guard = this.carried.enter();
         match this.inner.as_pin_mut() {
             Some(inner) => inner.poll(context),

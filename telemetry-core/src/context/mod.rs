@@ -33,6 +33,7 @@ pub use future::{InContext, Scoped};
 pub use open::OpenSpan;
 pub use owned::{OwnedSpan, SpanParent, event_callsite, span_callsite};
 pub use task::TaskKind;
+pub(crate) use task::{Live, TaskState, live};
 pub use thread::spawn_thread;
 
 #[cfg(feature = "observer")]

@@ -7,11 +7,14 @@
 //! - What is started past the wrappers is not seen here.
 
 use super::{Carried, top};
+use crate::clock;
 use crate::local;
 use crate::metric::{self, Counter, Labels, UpDownCounter, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// What runs a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,27 +62,128 @@ fn series(kind: TaskKind, has_context: bool) -> &'static Series {
     })
 }
 
-/// Counts a task as live while it exists.
-pub(super) struct Live(&'static Series);
+/// A task that is not over: counted while it exists, and known to inspections.
+pub(crate) struct Live {
+    series: &'static Series,
+    number: u64,
+    pub(crate) kind: TaskKind,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) start_ticks: u64,
+    /// The span that it was started in; 0 = none.
+    pub(crate) span_id: u64,
+    /// The thread that runs it, as the operating system knows it; 0 = none does.
+    thread: AtomicU32,
+    /// Since when it has been running, or has not.
+    since_ticks: AtomicU64,
+    polls: AtomicU64,
+}
+
+/// How many live tasks inspections know of; those beyond are counted only.
+const KNOWN_MAX: usize = 100_000;
+const SHARDS: usize = 16;
+
+/// The live tasks by number. Where starting a task took a lock and an allocation already, one more
+/// of both is affordable; sharded, because many threads start tasks at once.
+static LIVE: [Mutex<BTreeMap<u64, Weak<Live>>>; SHARDS] =
+    [const { Mutex::new(BTreeMap::new()) }; SHARDS];
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+fn shard(number: u64) -> MutexGuard<'static, BTreeMap<u64, Weak<Live>>> {
+    LIVE[number as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All tasks that inspections know of.
+pub(crate) fn live() -> Vec<Arc<Live>> {
+    let mut all = Vec::new();
+    for number in 0..SHARDS as u64 {
+        all.extend(shard(number).values().filter_map(Weak::upgrade));
+    }
+    all
+}
+
+/// What a task does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TaskState {
+    /// The thread that runs it; `None` = it waits.
+    pub(crate) thread: Option<u32>,
+    pub(crate) since_ticks: u64,
+    pub(crate) polls: u64,
+}
 
 impl Live {
-    fn begin(kind: TaskKind, has_context: bool) -> Arc<Self> {
+    fn begin(
+        kind: TaskKind,
+        has_context: bool,
+        name: Option<&str>,
+        location: &'static Location<'static>,
+    ) -> Arc<Self> {
         let series = series(kind, has_context);
         series.started.add(1);
         series.live.add(1);
-        Arc::new(Self(series))
+        let now = clock::ticks();
+        let task = Arc::new(Self {
+            series,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            kind,
+            name: name.map(Into::into),
+            location,
+            start_ticks: now,
+            span_id: local::with(|local| local.current.get().span_id).unwrap_or(0),
+            thread: AtomicU32::new(0),
+            since_ticks: AtomicU64::new(now),
+            polls: AtomicU64::new(0),
+        });
+        let mut known = shard(task.number);
+        if known.len() < KNOWN_MAX / SHARDS {
+            known.insert(task.number, Arc::downgrade(&task));
+        }
+        drop(known);
+        task
+    }
+
+    /// The task runs on this thread until the guard is dropped.
+    pub(super) fn run(&self) -> Running<'_> {
+        let thread = local::with(|local| local.producer().shared().owner.id).unwrap_or(0);
+        // Relaxed, here and below: an inspection may see one of them a moment before the others.
+        self.since_ticks.store(clock::ticks(), Ordering::Relaxed);
+        self.thread.store(thread.max(1), Ordering::Relaxed);
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        Running(self)
+    }
+
+    pub(crate) fn state(&self) -> TaskState {
+        let thread = self.thread.load(Ordering::Relaxed);
+        TaskState {
+            thread: (thread != 0).then_some(thread),
+            since_ticks: self.since_ticks.load(Ordering::Relaxed),
+            polls: self.polls.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A task is running.
+pub(super) struct Running<'a>(&'a Live);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.thread.store(0, Ordering::Relaxed);
+        self.0.since_ticks.store(clock::ticks(), Ordering::Relaxed);
     }
 }
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Live")
+        f.debug_struct("Live").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.0.live.add(-1);
+        self.series.live.add(-1);
+        // What the map held is dropped after the lock: it is one reference to memory.
+        let gone = shard(self.number).remove(&self.number);
+        drop(gone);
     }
 }
 
@@ -103,7 +207,7 @@ impl Carried {
         name: Option<&str>,
         location: &'static Location<'static>,
     ) -> Self {
-        let task = Live::begin(kind, has_context());
+        let task = Live::begin(kind, has_context(), name, location);
         let place = format!("{}:{}", location.file(), location.line());
         let mut values = Labels::from([("task.location", Value::from(place))]);
         if let Some(name) = name {

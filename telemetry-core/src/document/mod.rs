@@ -96,6 +96,21 @@ impl Row {
         }
     }
 
+    fn cut(&mut self, limits: Limits) {
+        let cut = |text: &mut String| *text = text::cut(text, limits).into_owned();
+        for (_, cell) in &mut self.0 {
+            match cell {
+                Cell::Text(text) => cut(text),
+                Cell::Texts(texts) => texts.iter_mut().for_each(cut),
+                Cell::Fields(fields) => fields.iter_mut().for_each(|(name, value)| {
+                    cut(name);
+                    cut(value);
+                }),
+                _ => {}
+            }
+        }
+    }
+
     /// The values with their keys.
     pub fn cells(&self) -> impl Iterator<Item = (&'static str, &Cell)> {
         self.0.iter().map(|(key, cell)| (*key, cell))
@@ -175,6 +190,11 @@ impl Section {
         self.shape
     }
 
+    /// How many rows there are besides.
+    pub fn rows_left_out(&self) -> u64 {
+        self.left_out
+    }
+
     /// Its rows.
     pub fn rows(&self) -> &[Row] {
         &self.rows
@@ -190,6 +210,7 @@ impl Section {
 /// Sections in the order in which they are to be read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Document {
+    headline: String,
     sections: Vec<Section>,
 }
 
@@ -204,6 +225,13 @@ struct Limits {
 const CHARACTERS_MIN: usize = 16;
 
 impl Document {
+    /// The document with a line above everything, of the text for people only.
+    #[must_use]
+    pub fn headline(mut self, headline: impl Into<String>) -> Self {
+        self.headline = headline.into();
+        self
+    }
+
     /// The document with one section more.
     #[must_use]
     pub fn with(mut self, section: Section) -> Self {
@@ -236,6 +264,24 @@ impl Document {
     pub fn json(&self, bytes_max: usize) -> String {
         let json = self.fit(bytes_max, |limits| json::render(self, limits));
         if json.len() <= bytes_max { json } else { "{}".to_owned() }
+    }
+
+    /// As much of the document as fits so many bytes of JSON.
+    #[must_use]
+    pub fn limited(self, bytes_max: usize) -> Self {
+        let limits = std::cell::Cell::new(Limits { rows: 0, characters: CHARACTERS_MIN });
+        self.fit(bytes_max, |tried| {
+            limits.set(tried);
+            json::render(&self, tried)
+        });
+        let limits = limits.get();
+        let mut limited = self;
+        for section in &mut limited.sections {
+            section.left_out = section.shown(limits).1;
+            section.rows.truncate(limits.rows);
+            section.rows.iter_mut().for_each(|row| row.cut(limits));
+        }
+        limited
     }
 
     /// The largest rendering that fits, else the smallest there is.

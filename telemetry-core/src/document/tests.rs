@@ -97,5 +97,7 @@ proptest! {
         prop_assert!(json.len() <= bytes_max.max(2));
         let json: Result<serde_json::Value, _> = serde_json::from_str(&json);
         prop_assert!(json.is_ok_and(|json| json.is_object()));
+        let limited = sample(rows, &text).limited(bytes_max);
+        prop_assert_eq!(limited.json(bytes_max), sample(rows, &text).json(bytes_max));
     }
 }

@@ -10,6 +10,10 @@ const COLUMN_MAX: usize = 48;
 
 pub(super) fn render(document: &Document, limits: Limits) -> String {
     let mut out = String::new();
+    if !document.headline.is_empty() {
+        push_plain(&cut(&document.headline, limits), &mut out);
+        out.push('\n');
+    }
     for section in &document.sections {
         let (rows, missing) = section.shown(limits);
         if rows.is_empty() && missing == 0 {

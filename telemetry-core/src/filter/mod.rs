@@ -124,7 +124,7 @@ impl Filter {
     }
 
     /// Its text without the values of fields that are redacted.
-    pub(crate) fn masked(&self) -> String {
+    pub fn masked(&self) -> String {
         mask::masked(&self.to_string()).into_owned()
     }
 

@@ -13,7 +13,7 @@ mod waker;
 
 pub(crate) use waker::Waker;
 
-use crate::chunk::{Pool, Producer, Refill, Shared, Size};
+use crate::chunk::{Owner, Pool, Producer, Refill, Shared, Size};
 use crate::clock;
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -82,6 +82,18 @@ pub(crate) fn bits(mut mask: u32) -> impl Iterator<Item = usize> {
         mask &= mask - 1;
         Some(bit)
     })
+}
+
+/// The calling thread, as the operating system knows it.
+#[cfg(target_os = "linux")]
+fn thread_id() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail (gettid(2)).
+    u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn thread_id() -> u32 {
+    0
 }
 
 /// What call sites count besides the ledger.
@@ -200,8 +212,9 @@ impl Intake {
     pub(crate) fn producer(self: &Arc<Self>) -> Option<Producer> {
         // `thread::current` would allocate a handle in a thread that is being torn down.
         let name = std::thread::current().name().map(str::to_owned);
+        let owner = Owner { name, id: thread_id() };
         let producer =
-            Producer::new(Arc::clone(&self.pool), Arc::clone(self) as Arc<dyn Refill>, name)?;
+            Producer::new(Arc::clone(&self.pool), Arc::clone(self) as Arc<dyn Refill>, owner)?;
         lock(&self.buffers).push(Arc::clone(producer.shared()));
         self.version.fetch_add(1, Ordering::Release);
         Some(producer)
@@ -263,6 +276,11 @@ impl Intake {
             .map(|shared| shared.blocked_ns.load(Ordering::Relaxed))
             .sum();
         Duration::from_nanos(self.blocked_ns.load(Ordering::Relaxed) + live)
+    }
+
+    /// How many call sites wait for room just now.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Lets waiting threads look again; the worker calls it after each round.

@@ -1,6 +1,7 @@
 //! What a pipeline is made of, and its start.
 
 use super::{Pipeline, ScopedPipeline, Shared};
+use crate::clock::Anchors;
 use crate::control::{Control, Filtered, Settings};
 use crate::error::Error;
 use crate::export::{Context, Exporter, Signals};
@@ -413,6 +414,7 @@ impl Builder {
                 control: Arc::clone(&control),
                 process_id: std::process::id(),
                 ended: AtomicBool::new(false),
+                anchors: Mutex::new(Anchors::new()),
             }),
             threads: Mutex::new(Vec::new()),
             watches: Mutex::default(),

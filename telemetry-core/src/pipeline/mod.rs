@@ -10,7 +10,7 @@
 
 mod builder;
 
-use crate::clock;
+use crate::clock::{self, Anchor, Anchors};
 use crate::control::{By, Control};
 pub use crate::control::{Filters, TEMPORARY_LIFE_MAX, TEMPORARY_MAX, TemporaryFilter};
 use crate::error::Error;
@@ -25,7 +25,7 @@ pub use crate::runner::OnFull;
 use crate::runner::Sink;
 use crate::scope;
 use crate::signal;
-use crate::worker::{Command, Commands};
+use crate::worker::{Command, Commands, Question};
 pub use builder::{BUFFER_BYTES, Builder, EXPORTERS_MAX, METRIC_INTERVAL, SinkBuilder};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     control: Arc<Control>,
     process_id: u32,
     ended: AtomicBool,
+    /// Of their own: the worker's are busy, and may not answer.
+    anchors: Mutex<Anchors>,
 }
 
 impl Shared {
@@ -51,13 +53,46 @@ impl Shared {
         self.process_id == std::process::id() && !self.ended.load(Ordering::Acquire)
     }
 
-    fn report(&self, timed_out: bool) -> Report {
+    pub(crate) fn sinks(&self) -> &[Arc<Sink>] {
+        &self.sinks
+    }
+
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// Ties the ticks of now to wall time.
+    pub(crate) fn anchor(&self) -> Anchor {
+        self.anchors.lock().unwrap_or_else(PoisonError::into_inner).current()
+    }
+
+    /// Asks the worker; in a fork's child, or after the end, there is no answer.
+    pub(crate) fn ask(&self, question: &Arc<Question>) {
+        if !self.is_running() {
+            return question.refuse();
+        }
+        self.commands.ask(question);
+        self.intake.waker.awake();
+        self.intake.waker.wake();
+    }
+
+    /// The ledger without what is in the buffers, whose locks the worker may hold.
+    pub(crate) fn report_without_buffers(&self) -> Report {
+        self.read_report(0, false)
+    }
+
+    pub(crate) fn report(&self, timed_out: bool) -> Report {
+        // In a fork's child their locks may be held by a thread that is not there.
+        let is_ours = self.process_id == std::process::id();
+        self.read_report(if is_ours { self.buffered() } else { 0 }, timed_out)
+    }
+
+    fn read_report(&self, buffered: u64, timed_out: bool) -> Report {
         let oddities = &self.intake.oddities;
         let is_ours = self.process_id == std::process::id();
         Report {
             exporters: self.sinks.iter().map(|sink| sink.ledger().read(&sink.name)).collect(),
-            // In a fork's child their locks may be held by a thread that is not there.
-            buffered: if is_ours { self.buffered() } else { 0 },
+            buffered,
             blocked: if is_ours { self.intake.blocked() } else { Duration::ZERO },
             cut: oddities.cut.load(Ordering::Relaxed),
             stale_spans: oddities.stale_spans.load(Ordering::Relaxed),
@@ -276,6 +311,10 @@ pub struct ScopedPipeline {
 }
 
 impl ScopedPipeline {
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
     /// Runs `f` on this thread with everything it emits going to this pipeline.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let _entered = scope::enter(&self.scope);

@@ -8,6 +8,7 @@
 
 use super::redact::Redactor;
 use super::spans::Spans;
+use super::survey::Tallies;
 use crate::batch::{Builder, NO_SPAN};
 use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal};
@@ -39,13 +40,15 @@ pub(crate) struct Join {
     ledger: Arc<Ledger>,
     pub(crate) spans: Spans,
     pub(super) redactor: Redactor,
+    pub(super) tallies: Tallies,
     lost: HashSet<u64>,
 }
 
 impl Join {
     pub(crate) fn new(intake: Arc<Intake>, ledger: Arc<Ledger>, patterns: Arc<Patterns>) -> Self {
         let redactor = Redactor::new(patterns, Arc::clone(&intake));
-        Self { intake, ledger, spans: Spans::default(), redactor, lost: HashSet::new() }
+        let (spans, tallies) = (Spans::default(), Tallies::default());
+        Self { intake, ledger, spans, redactor, tallies, lost: HashSet::new() }
     }
 
     pub(super) fn epoch(&self) -> u8 {
@@ -71,6 +74,7 @@ impl Join {
         if record.epoch() != self.ledger.epoch {
             return; // taken under a pipeline that is gone, and reported there if it was in time
         }
+        self.tallies.count(record.callsite(), record.bytes().len());
         if record.flags() & flag::CUT != 0 {
             self.intake.oddities.cut.fetch_add(1, Ordering::Relaxed);
         }

@@ -14,6 +14,7 @@ mod memory;
 mod redact;
 mod report;
 mod spans;
+mod survey;
 
 use crate::batch::Builder;
 use crate::clock::{self, Anchors};
@@ -28,8 +29,10 @@ use crate::runner::Sink;
 use drain::Drain;
 use join::Mode;
 use report::SelfReport;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+pub(crate) use survey::{OpenSpan, Question, Survey, Tally};
 
 /// How long the worker waits before it looks for records again.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -54,12 +57,20 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Commands {
     waiting: Mutex<Option<Vec<Command>>>,
+    /// Apart from the commands: they are answered while the worker waits for an exporter, too.
+    questions: Mutex<Vec<Arc<Question>>>,
+    has_questions: AtomicBool,
     left_behind: OnceLock<u64>,
 }
 
 impl Default for Commands {
     fn default() -> Self {
-        Self { waiting: Mutex::new(Some(Vec::new())), left_behind: OnceLock::new() }
+        Self {
+            waiting: Mutex::new(Some(Vec::new())),
+            questions: Mutex::new(Vec::new()),
+            has_questions: AtomicBool::new(false),
+            left_behind: OnceLock::new(),
+        }
     }
 }
 
@@ -70,6 +81,31 @@ impl Commands {
             Some(commands) => commands.push(command),
             None => command.refuse(),
         }
+    }
+
+    /// Asks the worker something; once it has ended, there is no answer.
+    pub(crate) fn ask(&self, question: &Arc<Question>) {
+        let waiting = self.waiting();
+        if waiting.is_none() {
+            return question.refuse();
+        }
+        self.questions().push(Arc::clone(question));
+        // Release: whoever sees it finds the question.
+        self.has_questions.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    fn has_questions(&self) -> bool {
+        self.has_questions.load(Ordering::Acquire)
+    }
+
+    fn take_questions(&self) -> Vec<Arc<Question>> {
+        self.has_questions.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *self.questions())
+    }
+
+    fn questions(&self) -> MutexGuard<'_, Vec<Arc<Question>>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Vec<Command> {
@@ -204,6 +240,7 @@ impl Worker {
         self.parts.intake.waker.set_thread(None);
         let _ = self.parts.commands.left_behind.set(self.parts.intake.buffered());
         commands.chain(self.parts.commands.close()).for_each(Command::refuse);
+        self.parts.commands.take_questions().iter().for_each(|question| question.refuse());
         self.tickets.iter().for_each(|ticket| ticket.expire());
     }
 
@@ -218,14 +255,17 @@ impl Worker {
             builder = builder.with_room();
         }
         let round = self.drain.round(&mut builder, mode);
+        // What was committed before the question is read, unless there is very much of it.
+        attend(&self.parts, &self.drain);
         self.is_behind = builder.is_full();
         if self.parts.takes_diagnostics {
             report::write_diagnostics(&mut builder, &self.parts.ledger, &self.drain.join.redactor);
         }
         if !builder.is_empty() {
             let content = Arc::new(builder.finish());
-            for sink in &self.parts.sinks {
-                sink.take_batch(&content);
+            let Self { parts, drain, .. } = self;
+            for sink in &parts.sinks {
+                sink.take_batch(&content, &mut || attend(parts, drain));
             }
         }
         if round.more && round.records == 0 {
@@ -297,14 +337,15 @@ impl Worker {
     fn snapshot(&mut self, wanted: impl Fn(Option<Instant>) -> bool, now: Instant) {
         report::publish(&self.parts, self.drain.join.spans.len());
         let snapshot = Arc::new(self.parts.registry.snapshot(clock::unix_ns()));
-        for (n, sink) in self.parts.sinks.iter().enumerate() {
+        let Self { parts, drain, .. } = self;
+        for (n, sink) in parts.sinks.iter().enumerate() {
             let Some(due) = self.snapshots_due.get_mut(n) else { continue };
             if !sink.signals.contains(Signals::METRICS) || !wanted(*due) {
                 continue;
             }
-            sink.take_snapshot(&snapshot);
+            sink.take_snapshot(&snapshot, &mut || attend(parts, drain));
             self.snapshots_taken[n] = now;
-            let interval = self.parts.metric_intervals.get(n).copied().flatten();
+            let interval = parts.metric_intervals.get(n).copied().flatten();
             *due = interval.and_then(|interval| now.checked_add(interval));
         }
     }
@@ -348,6 +389,17 @@ impl Worker {
             if targets.are_reached() {
                 return;
             }
+        }
+    }
+}
+
+/// Answers what is asked, if anything is.
+#[inline]
+fn attend(parts: &Parts, drain: &Drain) {
+    if parts.commands.has_questions() {
+        for question in parts.commands.take_questions() {
+            let moves = || parts.intake.announce_work();
+            survey::answer(&question, &drain.join.spans, &drain.join.tallies, moves);
         }
     }
 }

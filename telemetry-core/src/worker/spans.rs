@@ -133,6 +133,16 @@ impl Spans {
         found
     }
 
+    /// The span of an id, as of its last version.
+    pub(super) fn get(&self, span_id: u64) -> Option<&Arc<SpanData>> {
+        self.open.get(&span_id).map(|entry| &entry.data)
+    }
+
+    /// All open spans.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpanData>> {
+        self.open.values().map(|entry| &entry.data)
+    }
+
     /// How many spans are open.
     pub(crate) fn len(&self) -> usize {
         self.open.len()

@@ -12,6 +12,7 @@ mod face;
 mod filters;
 mod flush;
 mod formatting;
+mod inspect;
 mod limits;
 mod own;
 mod parents;
