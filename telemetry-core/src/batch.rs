@@ -13,7 +13,7 @@ use crate::callsite::{self, Callsite};
 use crate::clock::Anchor;
 use crate::ledger::{Signal, Units};
 use crate::level::Level;
-use crate::propagation::{SpanId, TraceFlags, TraceId};
+use crate::propagation::{SpanId, TraceFlags, TraceId, TraceState};
 use crate::record::{Fields, Kind, Origin, RawRecord, Value, flag};
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub(crate) struct SpanData {
     pub(crate) trace_id: u128,
     pub(crate) span_id: u64,
     pub(crate) parent_id: u64,
+    pub(crate) trace_state: TraceState,
     pub(crate) start_ticks: u64,
     pub(crate) start_unix_ns: u64,
     /// The fields, encoded as in a record.
@@ -419,6 +420,11 @@ impl<'a> SpanView<'a> {
     /// The trace's flags.
     pub fn trace_flags(&self) -> TraceFlags {
         flag::to_trace_flags(self.data().flags)
+    }
+
+    /// The state of its trace (`tracestate`); empty for most traces.
+    pub fn trace_state(&self) -> &'a TraceState {
+        &self.data().trace_state
     }
 
     /// When it began, in nanoseconds since the Unix epoch.

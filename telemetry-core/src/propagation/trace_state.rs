@@ -56,6 +56,11 @@ impl TraceState {
         Some(Self::of(members))
     }
 
+    /// The list of a text that another one gave.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self((!text.is_empty()).then(|| text.into()))
+    }
+
     fn of(mut members: Vec<(&str, &str)>) -> Self {
         let mut bytes: usize = members.iter().map(length).sum();
         // The comma of the last member does not exist, which leaves the limit a byte stricter.

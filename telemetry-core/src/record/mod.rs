@@ -17,13 +17,16 @@
 //!     48        payload
 //!
 //! payload     event          [origin if flag INLINE] fields
-//!             span start     parent span id (8), fields
+//!             span start     parent span id (8), [state if flag STATE], fields
 //!             span record    fields
 //!             span close     nothing
 //!             follows from   trace id (16), span id (8) of the other span
-//!             span parent    parent span id (8); the header has the trace it is in from now on
+//!             span parent    parent span id (8), [state if flag STATE]; the header has the trace it
+//!                            is in from now on
 //!
 //! origin      target length (2), module length (2), file length (2), line (4), the three texts
+//!
+//! state       length (2), the text of the trace's state
 //!
 //! field       key (2): index into the callsite's names, or 0xFFFF: an inline key follows
 //!             type (1), field flags (1), [inline key: length (2), text]
@@ -113,7 +116,8 @@ pub(crate) mod flag {
     pub(crate) const REMOTE_PARENT: u8 = 8;
     /// The trace id is random (W3C Trace Context, level 2).
     pub(crate) const RANDOM: u8 = 16;
-    /// The trace has a state, which the recorder keeps.
+    /// The trace has a state, which the recorder keeps; the record that says in which trace a span
+    /// is, says it.
     pub(crate) const STATE: u8 = 32;
     /// The span itself is one of those that keep the state.
     pub(crate) const HOLDS_STATE: u8 = 64;

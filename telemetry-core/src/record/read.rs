@@ -112,6 +112,16 @@ impl<'a> RawRecord<'a> {
         u64_at(self.payload(), 0)
     }
 
+    /// The state of the trace of a span that starts or gets another parent; empty without one.
+    pub(crate) fn trace_state(self) -> &'a str {
+        if self.flags() & flag::STATE == 0 {
+            return "";
+        }
+        let payload = self.payload();
+        let length = usize::from(u16_at(payload, 8));
+        payload.get(10..10 + length).map(text_of).unwrap_or_default()
+    }
+
     /// Trace id and span id of the span that another one follows from.
     pub(crate) fn follows_from(self) -> (u128, u64) {
         let payload = self.payload();
@@ -141,6 +151,9 @@ impl<'a> RawRecord<'a> {
     pub(crate) fn fields(self) -> RawFields<'a> {
         let payload = self.payload();
         let skip = match self.kind() {
+            Some(Kind::SpanStart | Kind::SpanParent) if self.flags() & flag::STATE != 0 => {
+                10 + usize::from(u16_at(payload, 8))
+            }
             Some(Kind::SpanStart | Kind::SpanParent) => 8,
             Some(Kind::FollowsFrom) => payload.len(),
             Some(Kind::Event) if self.flags() & flag::INLINE != 0 => {

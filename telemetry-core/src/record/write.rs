@@ -596,6 +596,15 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Writes the state of the trace behind the leading span id: that of every record which has the
+    /// flag for it.
+    pub(crate) fn trace_state(&mut self, state: &str) {
+        if self.reserve(2 + state.len()) {
+            self.put(&(state.len() as u16).to_ne_bytes());
+            self.put(state.as_bytes());
+        }
+    }
+
     /// Writes where an event without a static callsite comes from, and marks the record so.
     pub(crate) fn origin(&mut self, target: &str, module: &str, file: &str, line: u32) {
         let (target, module, file) = (

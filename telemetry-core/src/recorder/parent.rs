@@ -9,7 +9,7 @@
 //! - The worker learns of it by a record, in the order of the thread's records.
 
 use super::slots;
-use super::span::{adopt, disown, forget_newest, release_parents, stale, update};
+use super::span::{adopt, disown, forget_newest, release_parents, stale, update, write_state};
 use crate::intake::Intake;
 use crate::local::{self, Current, Local};
 use crate::observer::{self, Place};
@@ -47,7 +47,17 @@ pub(crate) fn set_parent(handle: u64, parent: &Current) -> bool {
             release_parents(local, before.parent);
         }
     });
-    update(handle, Kind::SpanParent, |_, _| {}, |_, writer| writer.leading_u64(parent.span_id));
+    update(
+        handle,
+        Kind::SpanParent,
+        |_, _| {},
+        |facts, writer| {
+            writer.leading_u64(parent.span_id);
+            if facts.flags & flag::STATE != 0 {
+                write_state(writer, facts.trace_high, facts.trace_low);
+            }
+        },
+    );
     if before.flags & flag::HOLDS_STATE != 0 {
         disown(before.trace_high, before.trace_low);
     }

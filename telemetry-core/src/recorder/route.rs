@@ -16,7 +16,7 @@ use crate::clock;
 use crate::intake::Intake;
 use crate::local::{self, Local};
 use crate::plan::Scope;
-use crate::record::{Header, Kind, Writer};
+use crate::record::{Header, Kind, Writer, flag};
 use crate::router;
 use crate::sync::lock;
 use crate::takers::Taker;
@@ -179,7 +179,7 @@ fn introduce(local: &Local, tape: &Tape, header: &Header) {
         let parent_id = slots::read(facts.parent).map_or(0, |parent| parent.span_id);
         let start = Header {
             kind: Kind::SpanStart,
-            flags: facts.flags,
+            flags: facts.flags & !flag::STATE, // which is not told here
             epoch: tape::EPOCH,
             callsite: facts.callsite,
             sinks: 0, // it is nobody's to report

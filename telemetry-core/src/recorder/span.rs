@@ -178,6 +178,10 @@ pub(super) fn open_span(
         Shown::No => return handle,
         Shown::Captured => route::own(local, span_id),
     }
+    if flags & flag::STATE != 0 {
+        start_with_state(local, handle, parent.span_id, ticks(), write);
+        return handle;
+    }
     let header = header(Kind::SpanStart, &facts, ticks());
     // A start that finds no room is found out at the close, as `start_lost`.
     let lead = |writer: &mut Writer<'_>| writer.leading_u64(parent.span_id);
@@ -210,6 +214,32 @@ pub(super) fn disown(trace_high: u64, trace_low: u64) {
     if let Some(trace_id) = trace_id(trace_high, trace_low) {
         states::release(trace_id);
     }
+}
+
+/// Writes the start of a span whose trace has a state. The worker may read of the span when it is
+/// over, and the state forgotten: so the record has it.
+#[cold]
+#[inline(never)]
+fn start_with_state(
+    local: &Local,
+    handle: u64,
+    parent_id: u64,
+    ticks: u64,
+    write: impl FnOnce(&mut Writer<'_>),
+) {
+    let Some(facts) = slots::read(handle) else { return };
+    let header = header(Kind::SpanStart, &facts, ticks);
+    let lead = |writer: &mut Writer<'_>| {
+        writer.leading_u64(parent_id);
+        write_state(writer, facts.trace_high, facts.trace_low);
+    };
+    let _ = emit(local, &header, lead, write);
+}
+
+/// Writes the state of a trace that has one, as long as it is held.
+pub(super) fn write_state(writer: &mut Writer<'_>, trace_high: u64, trace_low: u64) {
+    let trace_id = trace_id(trace_high, trace_low);
+    writer.trace_state(trace_id.map(states::get).unwrap_or_default().as_str());
 }
 
 fn trace_id(high: u64, low: u64) -> Option<TraceId> {

@@ -5,6 +5,7 @@ use crate::callsite::{self, Callsite, Decision, Description, Verdict};
 use crate::clock::Anchor;
 use crate::ledger::Signal;
 use crate::level::Level;
+use crate::propagation::TraceState;
 use crate::record::{Header, Kind, RawRecord, Writer, flag};
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct BatchFixture {
     builder: Builder,
+    trace_state: TraceState,
     spans: Vec<(Arc<SpanData>, u32)>,
 }
 
@@ -44,7 +46,13 @@ impl Default for BatchFixture {
 impl BatchFixture {
     /// An empty batch.
     pub fn new() -> Self {
-        Self { builder: Builder::new(1, Anchor::nanoseconds()), spans: Vec::new() }
+        let builder = Builder::new(1, Anchor::nanoseconds());
+        Self { builder, trace_state: TraceState::default(), spans: Vec::new() }
+    }
+
+    /// Sets the state of the traces of all spans from here on.
+    pub fn trace_state(&mut self, state: TraceState) {
+        self.trace_state = state;
     }
 
     fn callsite(
@@ -109,6 +117,7 @@ impl BatchFixture {
             trace_id: u128::from(header.trace_low),
             span_id,
             parent_id,
+            trace_state: self.trace_state.clone(),
             start_ticks: unix_ns,
             start_unix_ns: unix_ns,
             fields: fields.unwrap_or_default().into(),

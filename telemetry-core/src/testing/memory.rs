@@ -9,7 +9,7 @@ use crate::batch::{Batch, Record, SpanView};
 use crate::export::{Ack, Exporter, Outcome, Signals};
 use crate::level::Level;
 use crate::metric::Snapshot;
-use crate::propagation::{SpanId, TraceFlags, TraceId};
+use crate::propagation::{SpanId, TraceFlags, TraceId, TraceState};
 use crate::record::{Field, Kind, Value};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -97,6 +97,8 @@ pub struct CapturedSpan {
     pub parent_id: Option<SpanId>,
     /// Does the parent belong to another process?
     pub has_remote_parent: bool,
+    /// The state of its trace.
+    pub trace_state: TraceState,
     /// The fields.
     pub fields: Vec<(String, OwnedValue)>,
     /// The spans it follows from.
@@ -159,6 +161,7 @@ impl CapturedRecord {
                     trace_id: span.trace_id(),
                     parent_id: span.parent_id(),
                     has_remote_parent: span.has_remote_parent(),
+                    trace_state: span.trace_state().clone(),
                     fields: owned(span.fields()),
                     links: span.links().collect(),
                     start_unix_ns: span.start_unix_ns(),

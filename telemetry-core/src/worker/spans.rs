@@ -8,6 +8,7 @@
 //!   `section` moves with every new batch and every new version.
 
 use crate::batch::{Builder, NO_SPAN, SPAN_DEPTH_MAX, SpanData};
+use crate::propagation::TraceState;
 use crate::record::{RawFields, RawKey, RawRecord};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -70,6 +71,7 @@ impl Spans {
             trace_id: record.trace_id(),
             span_id: record.span_id(),
             parent_id: record.parent_id(),
+            trace_state: self.trace_state(record),
             start_ticks: record.ticks(),
             start_unix_ns,
             fields: record.fields().bytes().into(),
@@ -77,6 +79,17 @@ impl Spans {
         };
         let entry = Entry { data: Arc::new(data), section: 0, index: NO_SPAN };
         self.open.insert(record.span_id(), entry);
+    }
+
+    /// The state of the trace that a record tells of: mostly that of the parent, which is shared.
+    fn trace_state(&self, record: RawRecord<'_>) -> TraceState {
+        let text = record.trace_state();
+        if text.is_empty() {
+            return TraceState::default();
+        }
+        let parent = self.open.get(&record.parent_id()).map(|entry| &entry.data.trace_state);
+        let shared = parent.filter(|state| state.as_str() == text);
+        shared.cloned().unwrap_or_else(|| TraceState::of_text(text))
     }
 
     /// Gives a span the attributes of a later record: one of the same name replaces the earlier.
@@ -103,7 +116,9 @@ impl Spans {
 
     /// Gives a span another parent, and the trace of it.
     pub(crate) fn set_parent(&mut self, record: RawRecord<'_>) {
+        let trace_state = self.trace_state(record);
         self.change(record.span_id(), |data| {
+            data.trace_state = trace_state;
             data.trace_id = record.trace_id();
             data.parent_id = record.parent_id();
             data.flags = record.flags() | data.flags & crate::record::flag::CUT;
@@ -116,7 +131,8 @@ impl Spans {
         let mut data = SpanData {
             fields: old.fields.clone(),
             links: old.links.clone(),
-            ..SpanData { fields: Box::default(), links: Vec::new(), ..**old }
+            trace_state: old.trace_state.clone(),
+            ..**old
         };
         change(&mut data);
         entry.data = Arc::new(data);

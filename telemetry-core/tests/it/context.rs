@@ -114,6 +114,31 @@ fn state_travels_with_the_trace_to_other_threads_and_ends_with_it() {
 }
 
 #[test]
+fn spans_tell_the_state_of_their_trace_when_all_is_over() {
+    let memory = captured(|| {
+        let span = remote("01", "a=1,b=2").run(|| tracing::info_span!("server", n = 7));
+        let inner = span.in_scope(|| tracing::info_span!("inner", text = "x"));
+        drop(span);
+        inner.in_scope(|| drop(tracing::info_span!("deep", n = 8)));
+        inner.record("text", "y");
+        drop(inner);
+        drop(remote("01", "").run(|| tracing::info_span!("none", n = 9)));
+        drop(tracing::info_span!("root"));
+    });
+    let spans = memory.spans();
+    let told = |name: &str| {
+        let span = &spans.iter().find(|span| span.name == name).unwrap().spans[0];
+        (span.trace_state.to_string(), span.fields.iter().map(|f| f.1.clone()).collect::<Vec<_>>())
+    };
+    let text = |text: &str| OwnedValue::Text(text.to_owned());
+    assert_eq!(told("server"), ("a=1,b=2".to_owned(), vec![OwnedValue::I64(7)]));
+    assert_eq!(told("inner"), ("a=1,b=2".to_owned(), vec![text("y")]));
+    assert_eq!(told("deep"), ("a=1,b=2".to_owned(), vec![OwnedValue::I64(8)]));
+    assert_eq!(told("none"), (String::new(), vec![OwnedValue::I64(9)]));
+    assert_eq!(told("root"), (String::new(), vec![]));
+}
+
+#[test]
 fn context_that_is_entered_is_injected() {
     let (parent, state) = (format!("00-{TRACE}-{SPAN}-03"), "a=1".to_owned());
     let mut sent: Vec<(String, String)> = Vec::new();

@@ -169,9 +169,13 @@ fn flags_and_state_come_from_the_new_parent() {
         let forgotten = remote_of(other, "01", "");
         assert_eq!(forgotten.run(state), "", "nobody is in that trace any more");
         assert_eq!(twice.in_scope(|| context::current().unwrap().flags.bits()), 3);
+        twice.in_scope(|| drop(tracing::info_span!("inside")));
     });
+    let states: Vec<_> =
+        memory.spans().iter().map(|span| span.spans[0].trace_state.to_string()).collect();
+    assert_eq!(states, ["b=2", "b=2"]);
     let names: Vec<_> = memory.spans().iter().map(|span| span.name.clone()).collect();
-    assert_eq!(names, ["twice"]);
+    assert_eq!(names, ["inside", "twice"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use spans::{Contexts, put_context, put_ids};
 use telemetry_core::batch::Record;
 use telemetry_core::record::Kind;
 use telemetry_core::time_text::TimeText;
-use value::{put_hex, put_integer};
+use value::{put_hex, put_integer, put_text};
 
 /// Every record fits into a line of this length when all but its envelope is cut.
 pub(crate) const LINE_BYTES_MIN: usize = 1024;
@@ -154,6 +154,10 @@ impl Encoder {
             out.extend_from_slice(b",\"parent_span_id\":\"");
             put_hex(out, &parent.to_bytes());
             out.push(b'"');
+        }
+        if let Some(span) = record.span().filter(|span| !span.trace_state().is_empty()) {
+            out.extend_from_slice(b",\"trace_state\":");
+            put_text(out, span.trace_state().as_str(), limits.text_bytes_max);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::support::{Chain, NOW, lines_of, text_of};
 use serde_json::json;
 use telemetry_core::Level;
+use telemetry_core::context::TraceState;
 use telemetry_core::testing::BatchFixture;
 use telemetry_json::JsonExporter;
 
@@ -38,6 +39,18 @@ fn event_inside_two_spans_and_their_ends() {
         "\n",
     );
     assert_eq!(text_of(JsonExporter::builder(), fixture.finish()), expected);
+}
+
+#[test]
+fn finished_span_tells_the_state_of_its_trace() {
+    let mut fixture = BatchFixture::new();
+    fixture.trace_state(TraceState::parse([r#"a="\"#, "b=2"]).unwrap());
+    let span = fixture.span("request", Level::Info, &[], None, NOW, |_| {});
+    fixture.event("app", Level::Info, &[], Some(span), NOW, |_| {});
+    fixture.close(span, NOW);
+    let lines = lines_of(JsonExporter::builder(), fixture.finish());
+    assert_eq!(lines[0].get("trace_state"), None);
+    assert_eq!(lines[1]["trace_state"], r#"a="\,b=2"#);
 }
 
 #[test]

@@ -103,6 +103,7 @@ pub(crate) fn record(out: &mut Vec<u8>, key: u8, record: &Record<'_>) -> bool {
     let start = wire::begin(out, key);
     wire::bytes(out, bytes_key(1), &trace_id.to_bytes());
     wire::bytes(out, bytes_key(2), &span_id.to_bytes());
+    wire::text(out, bytes_key(3), span.trace_state().as_str());
     if let Some(parent) = span.parent_id() {
         wire::bytes(out, bytes_key(4), &parent.to_bytes());
     }

@@ -24,6 +24,7 @@ use prost::Message;
 use std::error::Error;
 use std::fmt;
 use telemetry_core::batch::Batch;
+use telemetry_core::context::TraceState;
 use telemetry_core::export::Ack;
 use telemetry_core::record::{Encode, Kind, Writer};
 use telemetry_core::resource::Resource;
@@ -177,6 +178,7 @@ struct Event {
 #[derive(Debug, Clone)]
 struct Span {
     name: String,
+    trace_state: String,
     level: Level,
     fields: Fields,
     parent: Option<usize>,
@@ -201,6 +203,7 @@ fn batch(spans: &[Span], events: &[Event]) -> Batch {
     let mut handles = Vec::new();
     for span in spans {
         let parent = span.parent.map(|parent| handles[parent]);
+        fixture.trace_state(TraceState::parse([&*span.trace_state]).unwrap());
         handles.push(fixture.span(
             &span.name,
             span.level,
@@ -372,6 +375,7 @@ fn expected_span(spans: &[Span], n: usize) -> trace::Span {
         trace_id: trace_of(spans, n),
         span_id: span_bytes(n),
         parent_span_id: span.parent.map_or_else(Vec::new, span_bytes),
+        trace_state: span.trace_state.clone(),
         flags: 0x101,
         name: name.unwrap_or_else(|| {
             if span.name.is_empty() { "unnamed".to_owned() } else { span.name.clone() }
@@ -449,12 +453,22 @@ fn level() -> impl Strategy<Value = Level> {
 
 fn spans() -> impl Strategy<Value = Vec<Span>> {
     let times = (0..1_u64 << 50, 0..1_u64 << 50);
-    let span = ("[a-z]{0,9}", level(), fields(), proptest::option::of(0..8_usize), times);
+    let state = "|a=[a-z]{1,200}";
+    let span = ("[a-z]{0,9}", state, level(), fields(), proptest::option::of(0..8_usize), times);
     vec(span, 0..6).prop_map(|spans| {
         let mut made: Vec<Span> = Vec::new();
-        for (name, level, fields, parent, (start_unix_ns, end_unix_ns)) in spans {
+        for (name, trace_state, level, fields, parent, times) in spans {
+            let (start_unix_ns, end_unix_ns) = times;
             let parent = parent.filter(|parent| *parent < made.len());
-            made.push(Span { name, level, fields, parent, start_unix_ns, end_unix_ns });
+            made.push(Span {
+                name,
+                trace_state,
+                level,
+                fields,
+                parent,
+                start_unix_ns,
+                end_unix_ns,
+            });
         }
         made
     })

@@ -111,6 +111,8 @@ pub struct Span {
     pub span_id: Option<SpanId>,
     /// The parent's id.
     pub parent_id: Option<SpanId>,
+    /// The state of the trace, as the `tracestate` header has it.
+    pub trace_state: String,
     /// The name.
     pub name: String,
     /// The kind: 1 internal, 2 server, 3 client, 4 producer, 5 consumer.
@@ -325,6 +327,7 @@ fn span(resource: &Arc<Attributes>, scope: &Arc<str>, span: trace::Span) -> Span
         trace_id: trace_id(&span.trace_id),
         span_id: span_id(&span.span_id),
         parent_id: span_id(&span.parent_span_id),
+        trace_state: span.trace_state,
         name: span.name,
         kind: span.kind,
         start_unix_ns: span.start_time_unix_nano,
