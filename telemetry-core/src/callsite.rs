@@ -59,6 +59,7 @@ pub struct Callsite {
     /// The fields that are redacted by their names, as a mask.
     redacted: AtomicU64,
     description: Description,
+    is_log_record: bool,
     metadata: Option<&'static Metadata<'static>>,
     key: usize,
     next: AtomicPtr<Callsite>,
@@ -95,6 +96,13 @@ impl Description {
             measurements: 0,
             named: false,
         }
+    }
+
+    /// Is it how `tracing-log` shows records of the `log` crate to `tracing`?
+    fn is_of_log_records(&self) -> bool {
+        self.name == "log event"
+            && self.target == "log"
+            && self.fields.iter().any(|field| field == "log.target")
     }
 
     /// Does the metadata still say the same? It differs after a library was unloaded and another
@@ -291,6 +299,11 @@ impl Callsite {
         self.description.named.then_some(self.name())
     }
 
+    /// Do the events come from `tracing-log`, so that their fields say what they are about?
+    pub(crate) fn is_log_record(&self) -> bool {
+        self.is_log_record
+    }
+
     /// Metadata for `tracing` callers on this very thread; never for the worker.
     pub(crate) fn metadata(&self) -> Option<&'static Metadata<'static>> {
         self.metadata
@@ -432,6 +445,7 @@ fn append(
         static_sinks: AtomicU32::new(0),
         candidates: AtomicU64::new(0),
         redacted: AtomicU64::new(redaction::names().mask(&description.fields)),
+        is_log_record: description.is_of_log_records(),
         description,
         metadata,
         key,

@@ -65,7 +65,9 @@ impl Plan {
         let (epoch, number) = (self.epoch, self.number);
         match dynamic {
             Some(candidates) => Verdict::dynamic(epoch, number, static_sinks, candidates),
-            // The fast path does not redact.
+            // The fast path takes the target of a `log` record for `log`.
+            None if callsite.is_log_record() => Verdict::dynamic(epoch, number, static_sinks, 0),
+            // Nor does it redact.
             None if static_sinks != 0 && callsite.redacted() != 0 => {
                 Verdict::redacting(epoch, number, static_sinks)
             }

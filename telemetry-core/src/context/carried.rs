@@ -6,6 +6,7 @@
 //! - It is made whole when it is captured: entering it allocates a place in two vectors at most.
 
 use super::owned::foreign;
+use super::registered::Registered;
 use super::task::{Live, Running};
 use super::{Entry, Guard, push_frame, top, trace_id};
 use crate::local::{self, Current};
@@ -32,6 +33,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Carried {
     span: Span,
+    /// The same, or a span inside, as a registry knows it, for the layers of others.
+    registered: Option<Registered>,
     frame: Option<Arc<Frame>>,
     meets: Meets,
     /// The task that it is the context of.
@@ -116,6 +119,7 @@ impl Carried {
         };
         Self {
             span,
+            registered: Registered::current(),
             frame: Some(top().unwrap_or_default()),
             meets: Meets::Replaces,
             capture: Capture::Replaced(scope::current_capture()),
@@ -135,13 +139,14 @@ impl Carried {
 
     fn of_frame(frame: Frame, meets: Meets) -> Self {
         let frame = Some(Arc::new(frame));
-        Self { span: Span::Kept, frame, meets, capture: Capture::Kept, task: None }
+        let (span, capture) = (Span::Kept, Capture::Kept);
+        Self { span, registered: None, frame, meets, capture, task: None }
     }
 
     /// Nothing but a capture.
     pub(crate) fn of_capture(scope: Arc<Scope>) -> Self {
-        let capture = Capture::Replaced(Some(scope));
-        Self { span: Span::Kept, frame: None, meets: Meets::AddsValues, capture, task: None }
+        let (capture, meets) = (Capture::Replaced(Some(scope)), Meets::AddsValues);
+        Self { span: Span::Kept, registered: None, frame: None, meets, capture, task: None }
     }
 
     pub(super) fn of_remote(remote: &RemoteContext) -> Self {
@@ -162,7 +167,8 @@ impl Carried {
 
     fn of_parent(parent: Parent) -> Self {
         let (span, capture) = (Span::Parent(parent), Capture::Kept);
-        Self { span, frame: None, meets: Meets::AddsValues, capture, task: None }
+        let meets = Meets::AddsValues;
+        Self { span, registered: None, frame: None, meets, capture, task: None }
     }
 
     /// The context with further key-values, as [`scope`](super::scope) gives them.
@@ -181,10 +187,17 @@ impl Carried {
             Capture::Replaced(Some(scope)) if scope.is_open() => scope::enter_capture(scope),
             Capture::Replaced(_) => scope::enter_none(),
         };
+        if let Some(registered) = &self.registered {
+            registered.enter();
+        }
         let entry = match &self.span {
             Span::Kept => Entry::Nothing,
+            // The registry's enter has brought the thread there, unless it is filtered out for us.
+            Span::Here(handle) if self.registered.is_some() && is_current(*handle) => {
+                Entry::Nothing
+            }
             Span::Here(handle) => {
-                recorder::enter(*handle);
+                recorder::enter_from_afar(*handle);
                 Entry::Span(*handle)
             }
             Span::Parent(parent) => {
@@ -193,7 +206,7 @@ impl Carried {
         };
         let frame = self.frame_here();
         let number = frame.and_then(|frame| local::with(|local| push_frame(local, &frame)));
-        Guard::new(number.flatten(), entry, scope)
+        Guard::new(number.flatten(), entry, self.registered.clone(), scope)
     }
 
     /// Lets the task, if it is the context of one, be seen as running on this thread.
@@ -236,9 +249,19 @@ impl Clone for Carried {
             }
             Span::Parent(parent) => Span::Parent(Parent::holding(parent.current)),
         };
-        let (frame, capture) = (self.frame.clone(), self.capture.clone());
-        Self { span, frame, meets: self.meets, capture, task: self.task.clone() }
+        Self {
+            span,
+            registered: self.registered.clone(),
+            frame: self.frame.clone(),
+            meets: self.meets,
+            capture: self.capture.clone(),
+            task: self.task.clone(),
+        }
     }
+}
+
+fn is_current(handle: u64) -> bool {
+    local::with(|local| local.current.get().handle) == Some(handle)
 }
 
 impl Drop for Carried {

@@ -25,6 +25,7 @@ mod carried;
 mod future;
 mod open;
 mod owned;
+mod registered;
 mod task;
 mod thread;
 
@@ -53,6 +54,7 @@ use crate::propagation::Frame;
 use crate::record::flag;
 use crate::recorder::{self, states};
 use crate::scope::Entered;
+use registered::Registered;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -198,6 +200,8 @@ impl SpanContext {
 pub struct Guard {
     frame: Option<u64>,
     entry: Entry,
+    /// A span that was entered through its subscriber.
+    registered: Option<Registered>,
     /// What the guard alone keeps alive.
     owned: Option<Carried>,
     _scope: Option<Entered>,
@@ -219,8 +223,14 @@ impl Guard {
         guard
     }
 
-    fn new(frame: Option<u64>, entry: Entry, scope: Option<Entered>) -> Self {
-        Self { frame, entry, owned: None, _scope: scope, _of_this_thread: PhantomData }
+    fn new(
+        frame: Option<u64>,
+        entry: Entry,
+        registered: Option<Registered>,
+        scope: Option<Entered>,
+    ) -> Self {
+        let _of_this_thread = PhantomData;
+        Self { frame, entry, registered, owned: None, _scope: scope, _of_this_thread }
     }
 }
 
@@ -228,8 +238,11 @@ impl Drop for Guard {
     fn drop(&mut self) {
         match self.entry {
             Entry::Nothing => {}
-            Entry::Span(handle) => recorder::exit(handle),
+            Entry::Span(handle) => recorder::exit_from_afar(handle),
             Entry::Parent(parent) => recorder::leave_parent(parent),
+        }
+        if let Some(registered) = &self.registered {
+            registered.exit();
         }
         if let Some(number) = self.frame {
             let frame = local::with(|local| {

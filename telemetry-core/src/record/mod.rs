@@ -53,8 +53,8 @@ mod write;
 pub use encode::Encode;
 pub use read::{ErrorChain, Field, Fields, Origin, Value};
 pub(crate) use read::{RawField, RawFields, RawKey, RawRecord};
-pub(crate) use write::Room;
 pub use write::Writer;
+pub(crate) use write::{Room, floor};
 
 /// The longest text or bytes value that is kept whole, in bytes.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;

@@ -656,7 +656,7 @@ impl Room for Growing {
 }
 
 /// The longest part of `text` that has at most `bytes` bytes and ends with a whole character.
-pub(super) fn floor(text: &str, bytes: usize) -> &str {
+pub(crate) fn floor(text: &str, bytes: usize) -> &str {
     if bytes >= text.len() {
         return text;
     }

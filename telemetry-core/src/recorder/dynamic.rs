@@ -13,7 +13,7 @@
 //! - A `Debug` that logs finds `Local::holding` set: for what it logs, no `Debug` is called.
 
 use super::slots::{self, Shown};
-use super::{decision, emit, emit_event, lost};
+use super::{decision, emit, emit_event, log_record, lost};
 use crate::callsite::{Callsite, Decision, Verdict};
 use crate::filter::FieldValue;
 use crate::ledger::Signal;
@@ -156,6 +156,9 @@ pub(super) fn tracing_event(
 ) {
     if !decision(local, callsite).is_dynamic() {
         return;
+    }
+    if callsite.is_log_record() {
+        return log_record::event(local, callsite, event, current);
     }
     let current = current(local);
     let decided = judged(local, callsite, |judge| {

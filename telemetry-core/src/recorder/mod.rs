@@ -12,6 +12,7 @@ mod encode;
 mod fields;
 #[cfg(feature = "layer")]
 pub(crate) mod layer;
+mod log_record;
 pub(crate) mod opened;
 mod parent;
 mod route;
@@ -21,7 +22,8 @@ pub(crate) mod states;
 mod subscriber;
 
 pub(crate) use parent::set_parent;
-pub(crate) use span::{close, current_of, enter, enter_parent, exit, leave_parent, link, retain};
+pub(crate) use span::{close, current_of, enter_from_afar, enter_parent, exit_from_afar};
+pub(crate) use span::{leave_parent, link, retain};
 
 use crate::callsite::{self, Callsite, Decision};
 use crate::clock;
@@ -42,7 +44,8 @@ const SIDE_BYTES_MAX: usize = RECORD_BYTES_MAX;
 /// Records an event of `tracing`.
 #[inline]
 pub(crate) fn tracing_event(event: &tracing_core::Event<'_>) {
-    tracing_event_inside(event, |local| current_around(local, event));
+    // `move`: what the closure refers to would have to be in memory.
+    tracing_event_inside(event, move |local| current_around(local, event));
 }
 
 /// As [`tracing_event`]; `around` finds the span that the event is in.
@@ -119,7 +122,12 @@ fn is_wanted(
     }
     let address = std::ptr::from_ref(metadata) as usize;
     let Some(callsite) = crate::callsite::find_at(address) else {
-        return router::wants_unregistered(metadata);
+        if metadata.is_span() {
+            return router::wants_unregistered_span(metadata);
+        }
+        // What a `log` record looks like, before `tracing-log` makes an event of it.
+        let level = Level::from(*metadata.level());
+        return decide_event_inside(metadata.target(), level, around).sinks() != 0;
     };
     let is_wanted = |local: &Local| {
         let decision = decision(local, callsite);
@@ -132,10 +140,18 @@ fn is_wanted(
 
 /// Which sinks want an event without a callsite, by the spans around it as well.
 pub(crate) fn decide_event(target: &str, level: Level) -> Decision {
+    decide_event_inside(target, level, |local| local.current.get())
+}
+
+/// As [`decide_event`]; `around` finds the span that the event is in.
+fn decide_event_inside(
+    target: &str,
+    level: Level,
+    around: impl FnOnce(&Local) -> Current,
+) -> Decision {
     router::decide_event(target, level, |epoch, rules| {
-        let around =
-            |local: &Local| slots::carried_around(local.current.get().handle, epoch, rules);
-        local::with(around).unwrap_or(0)
+        let carried = |local: &Local| slots::carried_around(around(local).handle, epoch, rules);
+        local::with(carried).unwrap_or(0)
     })
 }
 

@@ -44,7 +44,8 @@ pub(super) fn stale(local: &Local, handle: u64) {
 /// Opens a span and returns its handle.
 #[inline]
 pub(crate) fn new_span(attributes: &Attributes<'_>) -> u64 {
-    new_span_inside(attributes, |local| parent(local, attributes))
+    // `move`: what the closure refers to would have to be in memory.
+    new_span_inside(attributes, move |local| parent(local, attributes))
 }
 
 /// As [`new_span`]; `parent` finds the span that it is in.
@@ -377,6 +378,11 @@ fn enter_slow(handle: u64) {
     local::with_slow(|local| enter_in(local, handle));
 }
 
+/// As [`enter`], for whoever is not the own face: what has but one caller is inlined there.
+pub(crate) fn enter_from_afar(handle: u64) {
+    local::with_any(|local| enter_in(local, handle));
+}
+
 #[inline(always)]
 fn enter_in(local: &Local, handle: u64) {
     // Relaxed: whoever changed it has handed the span over since, and that orders it.
@@ -406,17 +412,22 @@ fn push(local: &Local, current: Current) {
 /// Makes the span before this one the thread's current one again.
 #[inline]
 pub(crate) fn exit(handle: u64) {
-    local::with_or(
-        |local| {
-            if local.current.get().handle == handle && local.overflow.get() == 0 {
-                local.set_current(local.stack.pop().unwrap_or_default());
-                observer::left(Place::span(handle));
-            } else {
-                exit_slow(handle);
-            }
-        },
-        || exit_slow(handle),
-    );
+    local::with_or(|local| exit_in(local, handle), || exit_slow(handle));
+}
+
+/// As [`exit`], for whoever is not the own face.
+pub(crate) fn exit_from_afar(handle: u64) {
+    local::with_any(|local| exit_in(local, handle));
+}
+
+#[inline(always)]
+fn exit_in(local: &Local, handle: u64) {
+    if local.current.get().handle == handle && local.overflow.get() == 0 {
+        local.set_current(local.stack.pop().unwrap_or_default());
+        observer::left(Place::span(handle));
+    } else {
+        exit_slow(handle);
+    }
 }
 
 #[cold]

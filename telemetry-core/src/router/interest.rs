@@ -203,6 +203,10 @@ pub(crate) fn interest(metadata: &'static Metadata<'static>) -> Interest {
         return Interest::never();
     }
     let is_exact = TELLING.get() != Telling::Safe;
+    if is_exact {
+        // A filter around a layer of ours may answer for its level.
+        TELLING.set(Telling::Heard);
+    }
     // Those that are known were decided about before the thread got here.
     let known = if is_exact { crate::callsite::find_current(metadata) } else { None };
     let interest = interest_in(known.unwrap_or_else(|| register(metadata)));

@@ -346,12 +346,12 @@ pub(crate) fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 
-/// Is metadata wanted that no callsite was registered for?
+/// Is a span wanted that no callsite was registered for?
 #[cold]
-pub(crate) fn wants_unregistered(metadata: &Metadata<'_>) -> bool {
+pub(crate) fn wants_unregistered_span(metadata: &Metadata<'_>) -> bool {
     let (target, level) = (metadata.target(), Level::from(*metadata.level()));
     let plan = thread_plan().or_else(|| plans().attached.clone());
-    plan.is_some_and(|plan| plan.static_sinks(target, level, metadata.is_span()) != 0)
+    plan.is_some_and(|plan| plan.static_sinks(target, level, true) != 0)
 }
 
 /// The plan of the scope that the thread is in.

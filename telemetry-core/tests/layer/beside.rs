@@ -4,7 +4,7 @@ use crate::face;
 use crate::support::shut_down;
 use std::sync::{Arc, Mutex};
 use telemetry_core::TelemetryLayer;
-use telemetry_core::context::{self, OpenSpan};
+use telemetry_core::context::{self, Carried, OpenSpan, Propagators};
 use telemetry_core::filter::Filter;
 use telemetry_core::pipeline::{ScopedPipeline, SinkBuilder};
 use telemetry_core::testing::MemoryExporter;
@@ -282,4 +282,65 @@ fn level_hint_is_that_of_whoever_wants_most() {
     };
     assert!(hint("debug", LevelFilter::INFO) >= Some(LevelFilter::DEBUG));
     assert!(hint("warn", LevelFilter::TRACE) == Some(LevelFilter::TRACE));
+}
+
+#[test]
+fn carried_span_is_carried_for_all_layers() {
+    let heard = Heard::default();
+    let (pipeline, memory) = pipeline("info");
+    let subscriber = tracing_subscriber::registry().with(TelemetryLayer::new()).with(heard.clone());
+    let dispatch = Dispatch::new(subscriber);
+    let carried = dispatcher::with_default(&dispatch, || {
+        pipeline.run(|| {
+            let _outer = tracing::info_span!("outer").entered();
+            let _stranger = tracing::debug_span!("stranger").entered();
+            Carried::capture()
+        })
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            pipeline.run(|| {
+                // Elsewhere the thread has no subscriber; what is carried knows its own.
+                dispatcher::with_default(&dispatch, || {
+                    let guard = carried.clone().enter();
+                    let again = carried.enter();
+                    tracing::info!("inside");
+                    drop(guard);
+                    tracing::info!("inside still");
+                    drop(again);
+                    tracing::info!("outside");
+                });
+            });
+        });
+    });
+    pipeline.run(|| drop(carried));
+    drop(dispatch);
+    shut_down(pipeline);
+    assert_eq!(lines(&memory), ["inside < outer", "inside still < outer", "outside"]);
+    let all = ["inside < stranger < outer", "inside still < stranger < outer", "outside"];
+    assert_eq!(heard.take(), all);
+    let names: Vec<_> = memory.spans().iter().map(|span| span.name.clone()).collect();
+    assert_eq!(names, ["outer"], "it is closed by whoever lets go last");
+}
+
+#[test]
+fn caller_s_span_inside_of_one_is_carried_as_the_innermost() {
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let remote = Propagators::default().extract(&[("traceparent", parent)]);
+    let subscriber = tracing_subscriber::registry().with(TelemetryLayer::new());
+    let dispatch = Dispatch::new(subscriber);
+    let (pipeline, memory) = pipeline("info");
+    pipeline.run(|| {
+        dispatcher::with_default(&dispatch, || {
+            let carried = tracing::info_span!("outer").in_scope(|| remote.run(Carried::capture));
+            carried.run(|| drop(tracing::info_span!("inner")));
+            assert_eq!(context::current(), None);
+        });
+    });
+    drop(dispatch);
+    shut_down(pipeline);
+    let spans = memory.spans();
+    let inner = spans.iter().find(|span| span.name == "inner").unwrap();
+    assert_eq!(inner.spans[0].parent_id, Some(remote.span().unwrap().span_id));
+    assert_eq!(inner.trace_id, Some(remote.span().unwrap().trace_id));
 }

@@ -27,6 +27,8 @@ mod filters;
 mod flush;
 #[path = "../it/formatting.rs"]
 mod formatting;
+#[path = "../it/inspect.rs"]
+mod inspect;
 #[path = "../it/limits.rs"]
 mod limits;
 #[path = "../it/parents.rs"]

@@ -142,14 +142,14 @@ where
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
         if let Some(handle) = self.spans().nearest(id) {
-            span::enter(handle);
+            span::enter_from_afar(handle);
         }
     }
 
     #[inline]
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
         if let Some(handle) = self.spans().nearest(id) {
-            span::exit(handle);
+            span::exit_from_afar(handle);
         }
     }
 
