@@ -137,6 +137,7 @@ pub(crate) fn all() -> &'static [&'static dyn Subject] {
     &[
         &ours::Ours::Tracing,
         &ours::Ours::EventMacro,
+        &ours::Ours::Layer,
         &tracing_off::TracingOff,
         &registry::TracingRegistry,
         &subscriber_json::SubscriberJson,

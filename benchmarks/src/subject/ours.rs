@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use telemetry_toolkit::{ConsoleExporter, Telemetry, event};
 use tracing::info_span;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Outcome, Purpose, Session, Setup, Subject, locked_version};
 use crate::Result;
@@ -16,6 +19,8 @@ pub(crate) enum Ours {
     Tracing,
     /// The library's own `event!`.
     EventMacro,
+    /// tracing's macros, with the recorder as a layer on a `Registry`.
+    Layer,
 }
 
 impl Subject for Ours {
@@ -23,6 +28,7 @@ impl Subject for Ours {
         match self {
             Ours::Tracing => "telemetry",
             Ours::EventMacro => "telemetry-event-macro",
+            Ours::Layer => "telemetry-layer",
         }
     }
 
@@ -34,7 +40,10 @@ impl Subject for Ours {
         true
     }
 
-    fn runs(&self, _purpose: Purpose, op: Op) -> bool {
+    fn runs(&self, purpose: Purpose, op: Op) -> bool {
+        if *self == Ours::Layer && !matches!(purpose, Purpose::CallSite | Purpose::Memory) {
+            return false; // behind the call site the faces do not differ
+        }
         (op == Op::EventMacro) == (*self == Ours::EventMacro)
     }
 
@@ -54,6 +63,11 @@ impl Subject for Ours {
                 builder.no_console().json_file(setup.json_file())
             }
         };
+        if *self == Ours::Layer {
+            let (telemetry, layer) = telemetry.init_layer()?;
+            registry().with(layer).try_init()?;
+            return Ok(Box::new(Installed(telemetry)));
+        }
         Ok(Box::new(Installed(telemetry.init()?)))
     }
 }

@@ -41,7 +41,7 @@ fn may_use(folder: &str, package: &str) -> bool {
         }
         // They measure the parts, too.
         "benchmarks" => matches!(package, "telemetry-toolkit" | "telemetry-core") || is_exporter,
-        "examples" | "telemetry-cli" => package == "telemetry-toolkit",
+        "examples" | "telemetry-cli" | "tests/ecosystem" => package == "telemetry-toolkit",
         // Parsers of outside text, wherever they are.
         "fuzz" => package == "telemetry-core",
         folder if ["exporters/", "bridges/"].iter().any(|of| folder.starts_with(of)) => {

@@ -27,6 +27,7 @@ const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What a signal is sent with.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there are three of them, for the exporter's life")]
 enum Peer {
     Http(http::Client),
     #[cfg(feature = "otlp-grpc")]
