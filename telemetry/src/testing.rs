@@ -43,8 +43,8 @@ pub fn init_for_tests() {
 }
 
 /// Begins to capture what the calling thread emits and measures, and everything that is started in
-/// here through the wrappers of [`task`](crate::task) and [`context`](crate::context), until the
-/// capture is dropped.
+/// here through the wrappers of `task` and [`context`](crate::context), until the capture is
+/// dropped.
 ///
 /// See [`telemetry_core::testing::capture`].
 ///

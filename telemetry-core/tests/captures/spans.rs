@@ -117,7 +117,8 @@ fn durations_are_those_of_the_spans() {
     drop(span);
     let duration = captured.spans()[0].duration();
     assert!((Duration::from_millis(15)..Duration::from_secs(20)).contains(&duration));
-    assert_eq!(captured.span_tree().spans()[0].duration.unwrap().as_millis(), duration.as_millis());
+    let in_the_tree = captured.span_tree().spans()[0].duration.unwrap();
+    assert!(in_the_tree.abs_diff(duration) < duration / 2, "{in_the_tree:?}, {duration:?}");
 }
 
 #[test]
