@@ -69,7 +69,7 @@ fn complaints(memory: &MemoryExporter, words: &str) -> usize {
 
 fn attach(file: &Path) -> (Pipeline, MemoryExporter) {
     let memory = MemoryExporter::new("memory");
-    let builder = Pipeline::builder().filter("warn".parse().unwrap()).filter_file(file);
+    let builder = super::builder().filter("warn".parse().unwrap()).filter_file(file);
     (builder.sink(SinkBuilder::new(memory.clone())).attach().unwrap(), memory)
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn hangup() {
     let folder = Folder::new("hangup");
     std::fs::write(folder.file(), "info").unwrap();
     let (memory, reopened) = (MemoryExporter::new("memory"), Arc::new(AtomicUsize::new(0)));
-    let pipeline = Pipeline::builder()
+    let pipeline = super::builder()
         .filter_file(folder.file())
         .reload_at_hangup(true)
         .sink(SinkBuilder::new(memory.clone()))

@@ -17,15 +17,18 @@ mod user_code;
 
 use std::io::Write;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::time::Duration;
 use telemetry_core::Level;
+use telemetry_core::TelemetryLayer;
 use telemetry_core::batch::Batch;
 use telemetry_core::clock::ManualClock;
 use telemetry_core::export::{Ack, Exporter, Outcome};
 use telemetry_core::ledger::{Report, Signal};
-use telemetry_core::pipeline::{Pipeline, SinkBuilder};
+use telemetry_core::pipeline::{Builder, Pipeline, SinkBuilder};
 use telemetry_core::record::Value;
 use telemetry_core::testing::MemoryExporter;
+use tracing_subscriber::layer::SubscriberExt;
 
 const SCENARIO: &str = "TELEMETRY_TEST_SCENARIO";
 const LONG: Duration = Duration::from_secs(20);
@@ -40,7 +43,7 @@ fn run_beside(scenario: &str, meanwhile: impl Fn(libc::pid_t)) -> (String, ExitS
     let path = std::env::temp_dir().join(format!("{scenario}-{}.txt", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "scenario", "--nocapture", "--test-threads=1"])
+        .args(["--exact", &scenario_path(), "--nocapture", "--test-threads=1"])
         .env(SCENARIO, scenario)
         .env("TELEMETRY_TEST_FILE", &path)
         .stdout(Stdio::null())
@@ -61,6 +64,29 @@ fn run_beside(scenario: &str, meanwhile: impl Fn(libc::pid_t)) -> (String, ExitS
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let _ = std::fs::remove_file(&path);
     (text, status)
+}
+
+/// What the scenarios' test is called in this binary: they are a module of `tests/layer_process`.
+fn scenario_path() -> String {
+    let module = module_path!().split_once("::").map(|(_, module)| format!("{module}::"));
+    format!("{}scenario", module.unwrap_or_default())
+}
+
+/// Is the recorder a layer in this binary?
+fn is_layer() -> bool {
+    module_path!().starts_with("layer")
+}
+
+/// What a pipeline is made of, in a process with the face that this binary is for.
+fn builder() -> Builder {
+    static INSTALL: Once = Once::new();
+    if is_layer() {
+        INSTALL.call_once(|| {
+            let subscriber = tracing_subscriber::registry().with(TelemetryLayer::new());
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+        });
+    }
+    Pipeline::builder()
 }
 
 /// Writes each event's message into the scenario's file, one a line, with one write.
@@ -157,7 +183,7 @@ fn assert_done(scenario: &str) -> String {
 }
 
 fn exit() {
-    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let pipeline = builder().sink(lines()).attach().unwrap();
     telemetry_core::exit::flush_at_exit(&pipeline);
     for n in 0..10_000 {
         tracing::info!("event {n}");
@@ -178,7 +204,7 @@ fn process_exit_delivers_everything_and_keeps_its_code() {
 }
 
 fn panic_in_main() {
-    let _pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let _pipeline = builder().sink(lines()).attach().unwrap();
     let _span = tracing::info_span!("around").entered();
     tracing::info!("before the panic");
     panic!("on purpose");
@@ -193,7 +219,7 @@ fn panic_delivers_what_was_emitted_before_it() {
 
 /// Forks while other threads emit; the child emits, drops spans and exits through `exit`.
 fn fork() {
-    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let pipeline = builder().sink(lines()).attach().unwrap();
     telemetry_core::exit::flush_at_exit(&pipeline);
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -257,8 +283,8 @@ fn forks_child_neither_hangs_nor_delivers_again() {
 }
 
 fn attach_twice() {
-    let first = Pipeline::builder().sink(lines()).attach().unwrap();
-    let error = Pipeline::builder().sink(lines()).attach().unwrap_err();
+    let first = builder().sink(lines()).attach().unwrap();
+    let error = builder().sink(lines()).attach().unwrap_err();
     assert!(error.is_already_attached(), "{error}");
     tracing::info!("still here");
     assert_delivered(&first.shutdown(LONG));
@@ -271,7 +297,7 @@ fn second_attach_is_an_error_and_the_first_keeps_working() {
 
 fn attach_again() {
     for n in 0..20 {
-        let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+        let pipeline = builder().sink(lines()).attach().unwrap();
         tracing::info!("round {n}");
         std::thread::scope(|scope| {
             scope.spawn(|| tracing::info!("thread of round {n}"));
@@ -281,10 +307,10 @@ fn attach_again() {
 }
 
 fn report_after_end() {
-    let old = Pipeline::builder().sink(lines()).attach().unwrap();
+    let old = builder().sink(lines()).attach().unwrap();
     tracing::info!("old");
     assert_delivered(&old.end(LONG));
-    let new = Pipeline::builder().sink(lines()).attach().unwrap();
+    let new = builder().sink(lines()).attach().unwrap();
     for n in 0..1_000 {
         tracing::info!("new {n}");
         assert_delivered(&old.report());
@@ -311,7 +337,7 @@ fn attach_during_shutdown() {
     for round in 0..10 {
         let delay = Duration::from_millis(2);
         let slow = SinkBuilder::new(Lines { name: "slow", delay }).queue_bytes(64 * 1024);
-        let old = Pipeline::builder().sink(slow).attach().unwrap();
+        let old = builder().sink(slow).attach().unwrap();
         for n in 0..5_000 {
             tracing::info!("old {round}.{n}");
         }
@@ -324,7 +350,7 @@ fn attach_during_shutdown() {
             });
             scope.spawn(move || {
                 let new = loop {
-                    match Pipeline::builder().sink(lines()).attach() {
+                    match builder().sink(lines()).attach() {
                         Ok(new) => break new,
                         Err(error) => assert!(error.is_already_attached(), "{error}"),
                     }
@@ -354,12 +380,8 @@ fn throttled() {
     let busy = |name| {
         SinkBuilder::new(Lines { name, delay: Duration::from_millis(1) }).queue_bytes(64 * 1024)
     };
-    let pipeline = Pipeline::builder()
-        .sink(busy("one"))
-        .sink(busy("two"))
-        .buffer_bytes(256 * 1024)
-        .attach()
-        .unwrap();
+    let pipeline =
+        builder().sink(busy("one")).sink(busy("two")).buffer_bytes(256 * 1024).attach().unwrap();
     for n in 0..50_000 {
         tracing::info!("event {n}");
     }
@@ -404,7 +426,7 @@ fn stop_reader_of_standard_error() {
 
 fn full_standard_error() {
     stop_reader_of_standard_error();
-    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let pipeline = builder().sink(lines()).attach().unwrap();
     // From any thread: the worker reports losses, the exporters what they failed at.
     telemetry_core::diagnostics::report("test", Level::Error, "nobody reads this");
     (0..100).for_each(|n| tracing::info!("after {n}"));
@@ -419,7 +441,7 @@ fn full_standard_error_holds_nothing_up() {
 }
 
 fn after_shutdown() {
-    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let pipeline = builder().sink(lines()).attach().unwrap();
     let span = tracing::info_span!("outlives its pipeline");
     tracing::info!("in time");
     let began = telemetry_core::clock::now();
@@ -435,7 +457,7 @@ fn after_shutdown() {
     drop(pipeline);
     assert!(telemetry_core::clock::now() - began < Duration::from_secs(10));
     // The span is of the pipeline before; what the next one gets is its own.
-    let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+    let pipeline = builder().sink(lines()).attach().unwrap();
     tracing::info!("next");
     assert_delivered(&pipeline.shutdown(LONG));
 }
@@ -449,7 +471,7 @@ fn events_after_the_shutdown_are_ignored() {
 fn clock_jump() {
     let clock = ManualClock::install(1_000_000_000_000);
     let memory = MemoryExporter::new("memory");
-    let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
+    let pipeline = builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
     for jump in [5_000_000_000, 2_000_000_000_000, 1_000] {
         let span = tracing::info_span!("over a jump");
         pipeline.flush(LONG).unwrap();
@@ -503,7 +525,7 @@ fn dynamic() {
     for (filter, expected) in table {
         let memory = MemoryExporter::new("memory");
         let sink = SinkBuilder::new(memory.clone()).filter(filter.parse().unwrap());
-        let pipeline = Pipeline::builder().sink(sink).attach().unwrap();
+        let pipeline = builder().sink(sink).attach().unwrap();
         [41, 42].into_iter().for_each(request);
         assert_delivered(&pipeline.shutdown(LONG));
         let events = memory.events();
@@ -527,7 +549,7 @@ fn directives_of_spans_hold_in_the_attached_pipeline_for_every_way_in() {
 fn end_and_flush() {
     let began = telemetry_core::clock::now();
     for _ in 0..5 {
-        let pipeline = Pipeline::builder().sink(lines()).attach().unwrap();
+        let pipeline = builder().sink(lines()).attach().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| (0..500).for_each(|n| tracing::info!("event {n}")));

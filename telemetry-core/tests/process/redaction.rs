@@ -1,6 +1,6 @@
 //! Claims about the process's secrets: its list of names, and its memory.
 
-use crate::{LONG, assert_delivered, assert_done};
+use super::{LONG, assert_delivered, assert_done};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use telemetry_core::context::{self, Baggage};
@@ -26,7 +26,7 @@ fn attach(redaction: Redaction) -> (Pipeline, MemoryExporter) {
 }
 
 fn builder(memory: &MemoryExporter) -> Builder {
-    Pipeline::builder().sink(SinkBuilder::new(memory.clone()))
+    super::builder().sink(SinkBuilder::new(memory.clone()))
 }
 
 fn of_shop() -> Redaction {

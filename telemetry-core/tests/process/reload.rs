@@ -14,7 +14,7 @@ use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 fn attach(filter: &str) -> (Pipeline, MemoryExporter) {
     let memory = MemoryExporter::new("memory");
-    let builder = Pipeline::builder().filter(filter.parse().unwrap());
+    let builder = super::builder().filter(filter.parse().unwrap());
     (builder.sink(SinkBuilder::new(memory.clone())).attach().unwrap(), memory)
 }
 

@@ -1,6 +1,6 @@
 //! Claims about signals: with real ones, sent by `kill`.
 
-use crate::{LONG, assert_done, count, waits_for, write_line};
+use super::{LONG, assert_done, count, waits_for, write_line};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use telemetry_core::clock;
@@ -81,8 +81,7 @@ fn signal_calls_every_watch_and_the_handler_of_before() {
 
 pub(crate) fn emits() {
     let emitted = Arc::new(AtomicBool::new(false));
-    let pipeline =
-        telemetry_core::pipeline::Pipeline::builder().sink(crate::lines()).attach().unwrap();
+    let pipeline = super::builder().sink(super::lines()).attach().unwrap();
     let _watch = watch(libc::SIGHUP, {
         let emitted = Arc::clone(&emitted);
         move || {
@@ -93,7 +92,7 @@ pub(crate) fn emits() {
     send(libc::SIGHUP);
     wait_until("the call", || emitted.load(Ordering::SeqCst));
     tracing::info!("of the program");
-    crate::assert_delivered(&pipeline.shutdown(LONG));
+    super::assert_delivered(&pipeline.shutdown(LONG));
 }
 
 #[test]

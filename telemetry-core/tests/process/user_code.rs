@@ -1,13 +1,13 @@
 //! User code that runs at a call site, or around it: destructors, samplers, values of `log` records.
 
-use crate::{LONG, assert_delivered, assert_done, count, lines};
+use super::{LONG, assert_delivered, assert_done, count, lines};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use telemetry_core::callsite::Callsite;
 use telemetry_core::context::TraceId;
 use telemetry_core::filter::Filter;
 use telemetry_core::ledger::{Cause, Signal};
-use telemetry_core::pipeline::{Pipeline, SinkBuilder};
+use telemetry_core::pipeline::SinkBuilder;
 use telemetry_core::testing::MemoryExporter;
 use telemetry_core::{Level, Sampler};
 
@@ -30,7 +30,7 @@ thread_local! {
 pub(crate) fn destructors() {
     let memory = MemoryExporter::new("memory");
     let pipeline =
-        Pipeline::builder().sink(lines()).sink(SinkBuilder::new(memory.clone())).attach().unwrap();
+        super::builder().sink(lines()).sink(SinkBuilder::new(memory.clone())).attach().unwrap();
     for _ in 0..50 {
         // Destructors run last-registered first: ours is registered by the first record.
         std::thread::spawn(|| {
@@ -50,9 +50,9 @@ pub(crate) fn destructors() {
     let report = pipeline.shutdown(LONG);
     assert_delivered(&report);
     assert_eq!(memory.spans().len(), 150);
-    // Calls after our thread-local's end share one state, which enters no spans.
+    // Calls after our thread-local's end share one state, which enters no spans; a registry knows.
     let in_span = memory.events().iter().filter(|event| event.spans.len() == 1).count();
-    assert_eq!(in_span, 100);
+    assert_eq!(in_span, if super::is_layer() { 150 } else { 100 });
 }
 
 /// Logs and opens a span when it is formatted in a destructor.
@@ -81,7 +81,7 @@ thread_local! {
 pub(crate) fn nested_destructors() {
     // What the pipeline says of its own losses would be one more record, if it comes in time.
     let sink = lines().filter("info,telemetry=off".parse().unwrap());
-    let pipeline = Pipeline::builder().sink(sink).attach().unwrap();
+    let pipeline = super::builder().sink(sink).attach().unwrap();
     for _ in 0..50 {
         // Destructors run last-registered first: ours is registered by the first record.
         std::thread::spawn(|| {
@@ -135,7 +135,7 @@ impl Sampler for OnlyNamed {
 pub(crate) fn sampler() {
     for sampled in [true, false] {
         let memory = MemoryExporter::new("memory");
-        let pipeline = Pipeline::builder()
+        let pipeline = super::builder()
             .sink(SinkBuilder::new(memory.clone()))
             .sampler(Everything(sampled))
             .attach()
@@ -147,7 +147,7 @@ pub(crate) fn sampler() {
     }
     let asked: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
     let memory = MemoryExporter::new("memory");
-    let pipeline = Pipeline::builder()
+    let pipeline = super::builder()
         .sink(SinkBuilder::new(memory.clone()))
         .sampler(OnlyNamed("kept", Arc::clone(&asked)))
         .attach()
@@ -176,7 +176,7 @@ impl Sampler for Instrumented {
 pub(crate) fn sampler_span() {
     let memory = MemoryExporter::new("memory");
     let sink = SinkBuilder::new(memory.clone());
-    let pipeline = Pipeline::builder().sink(sink).sampler(Instrumented).attach().unwrap();
+    let pipeline = super::builder().sink(sink).sampler(Instrumented).attach().unwrap();
     drop(tracing::info_span!("kept"));
     drop(tracing::info_span!("other"));
     assert_delivered(&pipeline.shutdown(LONG));
@@ -198,7 +198,7 @@ fn sampler_decides_at_the_root_and_logs_are_kept() {
 pub(crate) fn log_bridge() {
     let memory = MemoryExporter::new("memory");
     let sink = SinkBuilder::new(memory.clone()).filter(Filter::level(Level::Debug));
-    let pipeline = Pipeline::builder().sink(sink).attach().unwrap();
+    let pipeline = super::builder().sink(sink).attach().unwrap();
     log::info!(target: "library", answer = 42; "of the log crate");
     log::trace!("not wanted");
     // What `tracing` with `log-always` does: the event, then a log record of the same place.
@@ -253,7 +253,7 @@ impl log::kv::Source for Hopeless {
 
 pub(crate) fn log_panic() {
     let memory = MemoryExporter::new("memory");
-    let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
+    let pipeline = super::builder().sink(SinkBuilder::new(memory.clone())).attach().unwrap();
     let record =
         log::Record::builder().args(format_args!("survives")).key_values(&Hopeless).build();
     log::logger().log(&record);
