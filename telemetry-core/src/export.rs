@@ -110,6 +110,12 @@ impl Signals {
         self.0 & other.0 == other.0
     }
 
+    /// The set with `other` if it is wanted, else without it.
+    #[must_use]
+    pub const fn set(self, other: Self, is_wanted: bool) -> Self {
+        if is_wanted { Self(self.0 | other.0) } else { self.without(other) }
+    }
+
     /// The set without `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {

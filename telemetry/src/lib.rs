@@ -109,7 +109,7 @@ pub use telemetry_core::resource;
 pub use telemetry_core::watch::{Watch, watch};
 pub use telemetry_core::{Error, Level, Measured, Sampler, Waits};
 pub use telemetry_core::{assert_event, assert_metric, assert_no_event, assert_span_tree};
-pub use telemetry_core::{batch, callsite, export, ledger, metric, pipeline, record};
+pub use telemetry_core::{batch, callsite, export, ledger, metric, output, pipeline, record};
 pub use telemetry_core::{counter, event, gauge, histogram};
 
 #[cfg(feature = "layer")]

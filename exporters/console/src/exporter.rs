@@ -3,16 +3,14 @@
 use crate::colours::Colours;
 use crate::encode::{Encoder, Time};
 use crate::style::Style;
-use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 use telemetry_core::Error;
-use telemetry_core::batch::Batch;
+use telemetry_core::batch::{Batch, Record};
 use telemetry_core::export::{Ack, Exporter, Outcome, Signals};
 use telemetry_core::ledger::{Cause, Signal};
 use telemetry_core::metric::Snapshot;
-use telemetry_core::output::LineWriter;
-use telemetry_core::record::Kind;
+use telemetry_core::output::{Destination, LineWriter};
 
 /// So much is gathered for one write(2): what a pipe takes at once.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -46,17 +44,8 @@ impl Exporter for ConsoleExporter {
 
     fn export(&mut self, batch: Batch, ack: Ack) {
         self.encoder.begin();
-        self.output.begin();
-        for record in batch.records() {
-            let signal = match record.kind() {
-                Kind::SpanClose if !self.signals.contains(Signals::SPANS) => continue,
-                Kind::SpanClose => Signal::Span,
-                _ => Signal::Log,
-            };
-            self.encoder.record(&record, self.output.line());
-            self.output.end_line(signal);
-        }
-        ack.finish(self.output.finish());
+        let put = |record: &Record<'_>, out: &mut Vec<u8>| self.encoder.record(record, out);
+        ack.finish(self.output.write_batch(&batch, self.signals, put));
     }
 
     fn metrics(&mut self, snapshot: &Arc<Snapshot>, ack: Ack) {
@@ -84,22 +73,6 @@ pub struct ConsoleExporterBuilder {
     colours: Colours,
     signals: Signals,
     time: Time,
-}
-
-enum Destination {
-    Stdout,
-    Stderr,
-    Writer(Box<dyn Write + Send>),
-}
-
-impl fmt::Debug for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stdout => "Stdout",
-            Self::Stderr => "Stderr",
-            Self::Writer(_) => "Writer",
-        })
-    }
 }
 
 impl Default for ConsoleExporterBuilder {
@@ -156,13 +129,13 @@ impl ConsoleExporterBuilder {
 
     /// Are finished spans written, a record each? No, unless set.
     pub fn spans(mut self, spans: bool) -> Self {
-        self.signals = with(self.signals, Signals::SPANS, spans);
+        self.signals = self.signals.set(Signals::SPANS, spans);
         self
     }
 
     /// Are metrics written, a line per interval, or per point in [`Style::Logfmt`]? No, unless set.
     pub fn metrics(mut self, metrics: bool) -> Self {
-        self.signals = with(self.signals, Signals::METRICS, metrics);
+        self.signals = self.signals.set(Signals::METRICS, metrics);
         self
     }
 
@@ -178,11 +151,7 @@ impl ConsoleExporterBuilder {
     ///
     /// When the standard stream cannot be used.
     pub fn build(self) -> Result<ConsoleExporter, Error> {
-        let output = match self.destination {
-            Destination::Stdout => LineWriter::stdout()?,
-            Destination::Stderr => LineWriter::stderr()?,
-            Destination::Writer(writer) => LineWriter::writer(writer),
-        };
+        let output = self.destination.open()?;
         let usual = if output.is_terminal() { Style::Pretty } else { Style::Compact };
         let style = self.style.unwrap_or(usual);
         let colours = if style.has_colours() { self.colours } else { Colours::Never };
@@ -194,8 +163,4 @@ impl ConsoleExporterBuilder {
             output: output.gather(GATHER_BYTES),
         })
     }
-}
-
-fn with(signals: Signals, signal: Signals, wanted: bool) -> Signals {
-    if wanted { signals | signal } else { signals.without(signal) }
 }

@@ -1,17 +1,15 @@
 //! The exporter and its builder.
 
 use crate::encode::{Encoder, LINE_BYTES_MIN, Location};
-use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use telemetry_core::Error;
-use telemetry_core::batch::Batch;
+use telemetry_core::batch::{Batch, Record};
 use telemetry_core::export::{Ack, Exporter, Signals};
 use telemetry_core::ledger::Signal;
 use telemetry_core::metric::Snapshot;
-use telemetry_core::output::LineWriter;
-use telemetry_core::record::Kind;
+use telemetry_core::output::{Destination, LineWriter};
 
 /// The longest line of a file unless set: more than any record without spans needs.
 const FILE_LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -47,17 +45,8 @@ impl Exporter for JsonExporter {
 
     fn export(&mut self, batch: Batch, ack: Ack) {
         self.encoder.begin();
-        self.output.begin();
-        for record in batch.records() {
-            let signal = match record.kind() {
-                Kind::SpanClose if !self.signals.contains(Signals::SPANS) => continue,
-                Kind::SpanClose => Signal::Span,
-                _ => Signal::Log,
-            };
-            self.encoder.record(&record, self.output.line());
-            self.output.end_line(signal);
-        }
-        ack.finish(self.output.finish());
+        let put = |record: &Record<'_>, out: &mut Vec<u8>| self.encoder.record(record, out);
+        ack.finish(self.output.write_batch(&batch, self.signals, put));
     }
 
     fn reopen(&mut self) {
@@ -86,24 +75,6 @@ pub struct JsonExporterBuilder {
     signals: Signals,
     line_bytes_max: Option<usize>,
     location: Location,
-}
-
-enum Destination {
-    File(PathBuf),
-    Stdout,
-    Stderr,
-    Writer(Box<dyn Write + Send>),
-}
-
-impl fmt::Debug for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Stdout => f.write_str("Stdout"),
-            Self::Stderr => f.write_str("Stderr"),
-            Self::Writer(_) => f.write_str("Writer"),
-        }
-    }
 }
 
 impl Default for JsonExporterBuilder {
@@ -152,13 +123,13 @@ impl JsonExporterBuilder {
 
     /// Are finished spans written? Yes, unless set.
     pub fn spans(mut self, spans: bool) -> Self {
-        self.signals = with(self.signals, Signals::SPANS, spans);
+        self.signals = self.signals.set(Signals::SPANS, spans);
         self
     }
 
     /// Are metrics written, a line per data point and interval? Yes, unless set.
     pub fn metrics(mut self, metrics: bool) -> Self {
-        self.signals = with(self.signals, Signals::METRICS, metrics);
+        self.signals = self.signals.set(Signals::METRICS, metrics);
         self
     }
 
@@ -188,12 +159,7 @@ impl JsonExporterBuilder {
         if line_bytes_max < LINE_BYTES_MIN {
             return Err(Error::setting("json.line_bytes_max", line_bytes_max, "at least 1024"));
         }
-        let output = match self.destination {
-            Destination::File(path) => LineWriter::file(path)?,
-            Destination::Stdout => LineWriter::stdout()?,
-            Destination::Stderr => LineWriter::stderr()?,
-            Destination::Writer(writer) => LineWriter::writer(writer),
-        };
+        let output = self.destination.open()?;
         Ok(JsonExporter {
             name: self.name,
             signals: self.signals,
@@ -201,8 +167,4 @@ impl JsonExporterBuilder {
             output,
         })
     }
-}
-
-fn with(signals: Signals, signal: Signals, wanted: bool) -> Signals {
-    if wanted { signals | signal } else { signals.without(signal) }
 }

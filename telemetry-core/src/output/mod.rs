@@ -15,17 +15,21 @@
 //!
 //! Exporters that write lines call it, each on its own thread.
 
+mod destination;
 mod file;
 #[cfg(test)]
 mod tests;
 
 use crate::Error;
+use crate::batch::{Batch, Record};
 use crate::clock;
 use crate::diagnostics;
-use crate::export::Outcome;
+use crate::export::{Outcome, Signals};
 use crate::ledger::{Cause, Signal, Units};
 use crate::level::Level;
+use crate::record::Kind;
 use crate::runner::progressed;
+pub use destination::Destination;
 use file::{LogFile, Refresh};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -52,7 +56,7 @@ pub const GATHER_BYTES: usize = 256 * 1024;
 /// assert_eq!(output.finish(), Outcome::Delivered);
 /// ```
 pub struct LineWriter {
-    destination: Destination,
+    opened: Opened,
     gather_bytes: usize,
     buffer: Vec<u8>,
     ends: Vec<(usize, Signal)>,
@@ -61,16 +65,16 @@ pub struct LineWriter {
     last_error: Option<io::Error>,
 }
 
-enum Destination {
+enum Opened {
     File(LogFile),
     Handle { what: &'static str, writer: Box<dyn Write + Send>, is_terminal: bool },
 }
 
 impl fmt::Debug for LineWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = match &self.destination {
-            Destination::File(file) => Some(file.path()),
-            Destination::Handle { .. } => None,
+        let path = match &self.opened {
+            Opened::File(file) => Some(file.path()),
+            Opened::Handle { .. } => None,
         };
         f.debug_struct("LineWriter").field("path", &path).finish_non_exhaustive()
     }
@@ -89,7 +93,7 @@ impl LineWriter {
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         match LogFile::open(path.clone()) {
-            Ok((file, torn)) => Ok(Self { torn, ..Self::new(Destination::File(file)) }),
+            Ok((file, torn)) => Ok(Self { torn, ..Self::new(Opened::File(file)) }),
             Err(error) => Err(Error::resource(
                 format!("cannot open `{}` for appending", path.display()),
                 error,
@@ -119,18 +123,18 @@ impl LineWriter {
         let is_terminal = stream.is_terminal();
         let writer = standard_handle(stream)
             .map_err(|error| Error::resource(format!("cannot use {what}"), error))?;
-        Ok(Self::new(Destination::Handle { what, writer, is_terminal }))
+        Ok(Self::new(Opened::Handle { what, writer, is_terminal }))
     }
 
     /// Writes to any writer, which is flushed at the end of every batch: for tests, and for
     /// transports of the user's own.
     pub fn writer(writer: Box<dyn Write + Send>) -> Self {
-        Self::new(Destination::Handle { what: "the writer", writer, is_terminal: false })
+        Self::new(Opened::Handle { what: "the writer", writer, is_terminal: false })
     }
 
-    fn new(destination: Destination) -> Self {
+    fn new(opened: Opened) -> Self {
         Self {
-            destination,
+            opened,
             gather_bytes: GATHER_BYTES,
             buffer: Vec::new(),
             ends: Vec::new(),
@@ -142,7 +146,7 @@ impl LineWriter {
 
     /// Opens what is at a file's path now: the file may have been moved away.
     pub fn reopen(&mut self) {
-        if let Destination::File(file) = &mut self.destination
+        if let Opened::File(file) = &mut self.opened
             && let Refresh::Reopened { torn } = file.reopen()
         {
             self.torn = torn;
@@ -158,7 +162,7 @@ impl LineWriter {
 
     /// Is it a terminal?
     pub fn is_terminal(&self) -> bool {
-        matches!(self.destination, Destination::Handle { is_terminal: true, .. })
+        matches!(self.opened, Opened::Handle { is_terminal: true, .. })
     }
 
     /// Begins a batch. What a panic left of the one before is forgotten: it is counted elsewhere.
@@ -182,6 +186,27 @@ impl LineWriter {
         if self.buffer.len() >= self.gather_bytes {
             self.write_out();
         }
+    }
+
+    /// Writes a batch, a record as one unit, and says what became of it. `put` appends the lines of
+    /// a record; finished spans are left out if they are not among the signals.
+    pub fn write_batch(
+        &mut self,
+        batch: &Batch,
+        signals: Signals,
+        mut put: impl FnMut(&Record<'_>, &mut Vec<u8>),
+    ) -> Outcome {
+        self.begin();
+        for record in batch.records() {
+            let signal = match record.kind() {
+                Kind::SpanClose if !signals.contains(Signals::SPANS) => continue,
+                Kind::SpanClose => Signal::Span,
+                _ => Signal::Log,
+            };
+            put(&record, self.line());
+            self.end_line(signal);
+        }
+        self.finish()
     }
 
     /// Writes what is gathered, and says what became of the lines since [`LineWriter::begin`].
@@ -229,18 +254,18 @@ impl LineWriter {
 
     /// Says why lines are lost, at most once in ten seconds: the ledger knows how many in all.
     fn report(&self, error: &io::Error, lost: u64) {
-        let to = match &self.destination {
-            Destination::File(file) => format!("`{}`", file.path().display()),
-            Destination::Handle { what, .. } => (*what).to_owned(),
+        let to = match &self.opened {
+            Opened::File(file) => format!("`{}`", file.path().display()),
+            Opened::Handle { what, .. } => (*what).to_owned(),
         };
         let text = format!("cannot write to {to}: {error}: {lost} lines are lost");
         diagnostics::report("output.write", Level::Error, text);
     }
 
     fn write_lines(&mut self) -> Result<usize, Failure> {
-        let writer: &mut dyn Write = match &mut self.destination {
-            Destination::Handle { writer, .. } => writer,
-            Destination::File(file) => {
+        let writer: &mut dyn Write = match &mut self.opened {
+            Opened::Handle { writer, .. } => writer,
+            Opened::File(file) => {
                 match file.refresh() {
                     Refresh::Same => {}
                     Refresh::Reopened { torn } => self.torn = torn,

@@ -2,7 +2,8 @@
 //!
 //! [`capture`] with [`assert_event!`](crate::assert_event!),
 //! [`assert_span_tree!`](crate::assert_span_tree!) and [`assert_metric!`](crate::assert_metric!)
-//! is for whoever emits; [`BatchFixture`] and [`MemoryExporter`] are for exporters.
+//! is for whoever emits; [`BatchFixture`], [`export`], [`Lines`] and [`MemoryExporter`] are for
+//! exporters.
 //!
 //! ```
 //! use telemetry_core::{assert_event, assert_span_tree, testing};
@@ -18,6 +19,7 @@
 mod capture;
 mod fixture;
 mod json;
+mod lines;
 mod matcher;
 mod measured;
 mod memory;
@@ -29,6 +31,7 @@ mod tree;
 
 pub use capture::{CAPTURE_BYTES_MAX, Capture, capture};
 pub use fixture::{BatchFixture, SpanHandle};
+pub use lines::{ErrorFixture, Lines, export, export_metrics};
 pub use matcher::{Matcher, any, contains, matching};
 pub use memory::{CapturedRecord, CapturedSpan, MemoryExporter, OwnedValue};
 pub use pattern::EventPattern;

@@ -1,12 +1,12 @@
 //! The lines as they are documented.
 
-use crate::support::{Chain, NOW, Sink, measure, text_of};
+use crate::support::{NOW, text_of};
 use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder};
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Exporter, Outcome, Signals};
 use telemetry_core::metric::{Buckets, Registry, Snapshot};
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, ErrorFixture, Lines, export_metrics};
 
 fn plain() -> ConsoleExporterBuilder {
     ConsoleExporter::builder().colours(Colours::Never)
@@ -64,7 +64,7 @@ fn colours_are_the_only_difference() {
 
 #[test]
 fn error_is_told_with_its_sources() {
-    let error = Chain::of(&["outer", "inner", "root"].map(str::to_owned)).unwrap();
+    let error = ErrorFixture::of(["outer", "inner", "root"]).unwrap();
     let mut fixture = BatchFixture::new();
     fixture.event("app", Level::Error, &["error"], None, NOW, |w| w.error(0, &error));
     let text = text_of(plain().time(false), fixture.finish());
@@ -115,9 +115,9 @@ fn cut_value_and_long_line_end_in_an_ellipsis() {
 }
 
 fn measured(snapshot: Snapshot) -> String {
-    let sink = Sink::default();
+    let sink = Lines::default();
     let mut exporter = plain().metrics(true).writer(Box::new(sink.clone())).build().unwrap();
-    assert_eq!(measure(&mut exporter, snapshot), Outcome::Delivered);
+    assert_eq!(export_metrics(&mut exporter, snapshot), Outcome::Delivered);
     sink.text()
 }
 

@@ -1,14 +1,14 @@
 //! Any text in any place, in any style: no line but the records' own, and nothing that a terminal
 //! would act on.
 
-use crate::support::{Chain, NOW, Sink, measure, text_of};
+use crate::support::{NOW, text_of};
 use proptest::prelude::*;
 use std::collections::HashSet;
 use telemetry_console::{Colours, ConsoleExporter, Style};
 use telemetry_core::Level;
 use telemetry_core::metric::{Labels, Registry};
 use telemetry_core::output::is_unprintable;
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, ErrorFixture, Lines, export_metrics};
 
 fn text() -> impl Strategy<Value = String> {
     let hostile = prop::sample::select(vec![
@@ -139,7 +139,7 @@ proptest! {
                 w.str(1, &texts[7]);
                 w.format_args(2, format_args!("{}", texts[8]));
                 w.formatted(3, &texts[9]);
-                w.error(4, &Chain::of(&sources).unwrap());
+                w.error(4, &ErrorFixture::of(&sources).unwrap());
                 w.bytes(5, texts[10].as_bytes());
             });
             fixture.log_event(&texts[11], Level::Info, &texts[0], &[(&texts[1], &texts[2])], NOW);
@@ -165,10 +165,10 @@ proptest! {
         let snapshot = registry.snapshot(NOW);
         let lines = usize::from(snapshot.points() > 0);
         for style in STYLES {
-            let sink = Sink::default();
+            let sink = Lines::default();
             let builder = ConsoleExporter::builder().metrics(true).colours(Colours::Never);
             let builder = builder.style(style).writer(Box::new(sink.clone()));
-            measure(&mut builder.build().unwrap(), snapshot.clone());
+            export_metrics(&mut builder.build().unwrap(), snapshot.clone());
             check(&sink.text(), lines, style)?;
         }
     }

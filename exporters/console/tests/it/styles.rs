@@ -2,12 +2,12 @@
 
 use crate::format::request;
 use crate::hostile::pairs;
-use crate::support::{Chain, NOW, Sink, measure, text_of};
+use crate::support::{NOW, text_of};
 use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style};
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::metric::{Buckets, Registry};
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, ErrorFixture, Lines, export_metrics};
 
 fn plain(style: Style) -> ConsoleExporterBuilder {
     ConsoleExporter::builder().colours(Colours::Never).style(style)
@@ -69,7 +69,7 @@ fn pretty_tells_spans_only_where_they_change() {
 
 #[test]
 fn pretty_tells_sources_of_an_error_below_it() {
-    let error = Chain::of(&["outer one", "inner\nERROR forged", "root"].map(str::to_owned));
+    let error = ErrorFixture::of(["outer one", "inner\nERROR forged", "root"]);
     let mut fixture = BatchFixture::new();
     fixture.event("app", Level::Error, &["error"], None, NOW, |w| w.error(0, &error.unwrap()));
     let text = text_of(plain(Style::Pretty).time(false), fixture.finish());
@@ -88,7 +88,7 @@ fn pretty_record_that_is_cut_has_no_line_without_indent() {
         let sources: Vec<String> =
             (0..20).map(|n| if n == 3 { "x".repeat(length) } else { long.clone() }).collect();
         let mut fixture = BatchFixture::new();
-        let error = Chain::of(&sources).unwrap();
+        let error = ErrorFixture::of(&sources).unwrap();
         fixture.event("app", Level::Error, &["error"], None, NOW, |w| w.error(0, &error));
         let text = text_of(plain(Style::Pretty).time(false), fixture.finish());
         assert!(text.len() <= 64 * 1024);
@@ -140,9 +140,9 @@ fn logfmt_has_a_line_for_each_point() {
     registry.counter("requests", [("route", "/a b"), ("unit", "x")]).add(3);
     registry.set_buckets("queue", Buckets::exponential()).unwrap();
     registry.histogram("queue", ()).record(2.0);
-    let sink = Sink::default();
+    let sink = Lines::default();
     let builder = plain(Style::Logfmt).metrics(true).writer(Box::new(sink.clone()));
-    measure(&mut builder.build().unwrap(), registry.snapshot(NOW));
+    export_metrics(&mut builder.build().unwrap(), registry.snapshot(NOW));
     let expected = concat!(
         "ts=2026-11-22T09:00:00.123456Z metric=queue count=1 sum=2.0 min=2.0 max=2.0\n",
         "ts=2026-11-22T09:00:00.123456Z metric=requests unit={request} value=3 ",
@@ -166,9 +166,9 @@ fn journal_gets_a_priority_and_no_time() {
     }
     let registry = Registry::new();
     registry.counter("a", ()).add(1);
-    let sink = Sink::default();
+    let sink = Lines::default();
     let builder = plain(Style::Journald).metrics(true).writer(Box::new(sink.clone()));
-    measure(&mut builder.build().unwrap(), registry.snapshot(NOW));
+    export_metrics(&mut builder.build().unwrap(), registry.snapshot(NOW));
     assert_eq!(sink.text(), "<6>metrics a=1\n");
 }
 

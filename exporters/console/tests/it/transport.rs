@@ -1,6 +1,6 @@
 //! Pipes that fail.
 
-use crate::support::{NOW, export, measure};
+use crate::support::NOW;
 use std::io::Read;
 use telemetry_console::ConsoleExporter;
 use telemetry_core::Level;
@@ -8,7 +8,7 @@ use telemetry_core::batch::Batch;
 use telemetry_core::export::Outcome;
 use telemetry_core::ledger::{Cause, Signal, Units};
 use telemetry_core::metric::Registry;
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, export, export_metrics};
 
 fn events(count: u64) -> Batch {
     let mut fixture = BatchFixture::new();
@@ -41,7 +41,7 @@ fn closed_pipe_loses_and_does_not_panic() {
     let registry = Registry::new();
     registry.counter("a", ()).add(1);
     registry.counter("b", ()).add(1);
-    let outcome = measure(&mut exporter, registry.snapshot(NOW));
+    let outcome = export_metrics(&mut exporter, registry.snapshot(NOW));
     assert_eq!(outcome, Outcome::Rejected(Cause::WriteFailed), "all points of the line");
 }
 

@@ -1,10 +1,10 @@
 //! The lines as they are documented.
 
-use crate::support::{Chain, NOW, lines_of, text_of};
+use crate::support::{NOW, lines_of, text_of};
 use serde_json::json;
 use telemetry_core::Level;
 use telemetry_core::context::TraceState;
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, ErrorFixture, Lines, export};
 use telemetry_json::JsonExporter;
 
 #[test]
@@ -94,11 +94,11 @@ fn finished_spans_are_left_out_if_not_wanted() {
 #[test]
 fn error_keeps_its_sources() {
     let texts = ["outer", "inner", "root"].map(str::to_owned);
-    let error = Chain::of(&texts).unwrap();
+    let error = ErrorFixture::of(&texts).unwrap();
     let mut fixture = BatchFixture::new();
     fixture.event("app", Level::Error, &["error", "plain"], None, NOW, |w| {
         w.error(0, &error);
-        w.error(1, &Chain::of(&texts[2..]).unwrap());
+        w.error(1, &ErrorFixture::of(&texts[2..]).unwrap());
     });
     let line = &lines_of(JsonExporter::builder(), fixture.finish())[0];
     let expected = json!({
@@ -134,10 +134,10 @@ fn same_lines_come_from_a_second_batch_of_the_same_exporter() {
         }
         fixture.finish()
     };
-    let sink = crate::support::Sink::default();
+    let sink = Lines::default();
     let mut exporter = JsonExporter::builder().writer(Box::new(sink.clone())).build().unwrap();
-    crate::support::export(&mut exporter, batch(1));
-    crate::support::export(&mut exporter, batch(2));
+    export(&mut exporter, batch(1));
+    export(&mut exporter, batch(2));
     let apart =
         text_of(JsonExporter::builder(), batch(1)) + &text_of(JsonExporter::builder(), batch(2));
     assert_eq!(sink.text(), apart, "nothing of the first batch's spans is in the second");

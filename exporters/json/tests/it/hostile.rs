@@ -1,13 +1,13 @@
 //! Any text in any place: one line, valid, the same when read back.
 
-use crate::support::{Chain, NOW, lines_of, strict, text_of};
+use crate::support::{NOW, lines_of, strict, text_of};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::output::is_unprintable;
 use telemetry_core::record::{Encode, Writer};
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, ErrorFixture};
 use telemetry_json::JsonExporter;
 
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Encode for Field {
             Self::Str(value) => writer.str(key, value),
             Self::Formatted(value) => writer.format_args(key, format_args!("{value}")),
             Self::Bytes(value) => writer.bytes(key, value),
-            Self::Error(texts) => writer.error(key, &Chain::of(texts).unwrap()),
+            Self::Error(texts) => writer.error(key, &ErrorFixture::of(texts).unwrap()),
         }
     }
 }

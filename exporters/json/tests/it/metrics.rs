@@ -1,15 +1,16 @@
 //! Data points as lines.
 
-use crate::support::{Sink, strict};
+use crate::support::strict;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use telemetry_core::export::{Ack, Exporter, Outcome, Signals};
 use telemetry_core::ledger::{Signal, Units};
 use telemetry_core::metric::{Buckets, Labels, Registry, Snapshot};
+use telemetry_core::testing::Lines;
 use telemetry_json::{JsonExporter, JsonExporterBuilder};
 
 fn lines_of(builder: JsonExporterBuilder, snapshot: Snapshot) -> Vec<serde_json::Value> {
-    let sink = Sink::default();
+    let sink = Lines::default();
     let mut exporter = builder.writer(Box::new(sink.clone())).build().unwrap();
     let outcome = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&outcome);

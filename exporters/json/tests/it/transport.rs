@@ -1,13 +1,13 @@
 //! Files and pipes that fail.
 
-use crate::support::{NOW, export, strict};
+use crate::support::{NOW, strict};
 use std::fs;
 use std::io::Read;
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::Outcome;
 use telemetry_core::ledger::{Cause, Signal, Units};
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, export};
 use telemetry_json::JsonExporter;
 
 fn events(count: u64) -> Batch {

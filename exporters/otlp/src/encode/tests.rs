@@ -21,14 +21,13 @@ use opentelemetry_proto::tonic::trace::v1 as trace;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
-use std::error::Error;
 use std::fmt;
 use telemetry_core::batch::Batch;
 use telemetry_core::context::TraceState;
 use telemetry_core::export::Ack;
 use telemetry_core::record::{Encode, Kind, Writer};
 use telemetry_core::resource::Resource;
-use telemetry_core::testing::BatchFixture;
+use telemetry_core::testing::{BatchFixture, ErrorFixture};
 use telemetry_core::{Level, clock};
 
 #[derive(Debug, Clone)]
@@ -44,32 +43,6 @@ enum Value {
     Error(Vec<String>),
 }
 
-/// An error whose sources are the rest of the texts.
-#[derive(Debug)]
-struct Chain {
-    text: String,
-    source: Option<Box<Chain>>,
-}
-
-impl Chain {
-    fn of(texts: &[String]) -> Self {
-        let source = (texts.len() > 1).then(|| Box::new(Self::of(&texts[1..])));
-        Self { text: texts[0].clone(), source }
-    }
-}
-
-impl fmt::Display for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Error for Chain {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
-}
-
 impl Encode for Value {
     fn encode(&self, key: u16, writer: &mut Writer<'_>) {
         match self {
@@ -81,7 +54,7 @@ impl Encode for Value {
             Self::Bool(value) => writer.bool(key, *value),
             Self::Str(text) => writer.str(key, text),
             Self::Bytes(bytes) => writer.bytes(key, bytes),
-            Self::Error(texts) => writer.error(key, &Chain::of(texts)),
+            Self::Error(texts) => writer.error(key, &ErrorFixture::of(texts).unwrap()),
         }
     }
 }
