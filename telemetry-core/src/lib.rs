@@ -75,7 +75,7 @@ mod error;
 mod sync;
 
 #[doc(hidden)]
-pub use macros::{MeasureSite, Site, label_value as __label_value};
+pub use macros::{MeasureSite, Site, SiteLabels, label_value as __label_value};
 #[doc(hidden)]
 pub use metrics as __metrics;
 

@@ -14,7 +14,7 @@ use crate::record::Writer;
 use crate::{local, recorder, router};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-pub use measure::{MeasureSite, Measured, label_value};
+pub use measure::{MeasureSite, Measured, SiteLabels, label_value};
 
 /// The static of one `event!`.
 #[derive(Debug)]

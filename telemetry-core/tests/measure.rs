@@ -75,6 +75,56 @@ impl metrics::Recorder for Foreign {
     }
 }
 
+/// Passes on to a recorder of ours, under other names.
+struct Around(Recorder);
+
+fn prefixed(key: &metrics::Key) -> metrics::Key {
+    let labels: Vec<_> = key.labels().cloned().collect();
+    metrics::Key::from_parts(format!("app.{}", key.name()), labels)
+}
+
+impl metrics::Recorder for Around {
+    fn describe_counter(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn describe_gauge(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn describe_histogram(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn register_counter(&self, key: &metrics::Key, m: &metrics::Metadata<'_>) -> metrics::Counter {
+        metrics::Recorder::register_counter(&self.0, &prefixed(key), m)
+    }
+
+    fn register_gauge(&self, key: &metrics::Key, m: &metrics::Metadata<'_>) -> metrics::Gauge {
+        metrics::Recorder::register_gauge(&self.0, &prefixed(key), m)
+    }
+
+    fn register_histogram(
+        &self,
+        key: &metrics::Key,
+        m: &metrics::Metadata<'_>,
+    ) -> metrics::Histogram {
+        metrics::Recorder::register_histogram(&self.0, &prefixed(key), m)
+    }
+}
+
 /// One call site with literals, and one without.
 fn measure(route: &str, status: u16) {
     counter!("literal", "kind" => "a", "n" => 1, "on" => true).add(1);
@@ -118,11 +168,20 @@ fn recorder_of_ours_takes_it_alone(before: (u64, u64)) {
             measure("/a", 200);
             measure("/a", 200);
         });
-        let strings = Labels::from([("kind", "a"), ("n", "1"), ("on", "true")]);
-        assert_eq!(registry.counter("literal", strings).value(), 2);
-        let strings = Labels::from([("route", "/a"), ("status", "200")]);
-        assert_eq!(registry.counter("labelled", strings).value(), 2);
+        assert_eq!((registry.snapshot(0).points(), values(&registry)), (2, (2, 2)));
     }
+    assert_eq!(values(metric::global()), before);
+}
+
+/// What passes on to a recorder of ours is asked like any other's, and takes it alone.
+fn recorder_around_ours_takes_it_alone(before: (u64, u64)) {
+    let registry = Registry::new();
+    // It begins where ours does, and is not larger.
+    let around = Around(Recorder::new(registry.clone()));
+    metrics::with_local_recorder(&around, || measure("/a", 200));
+    let prefixed: Vec<_> =
+        registry.snapshot(0).metrics.iter().map(|metric| metric.name.to_string()).collect();
+    assert_eq!(prefixed, ["app.labelled", "app.literal"]);
     assert_eq!(values(metric::global()), before);
 }
 
@@ -189,6 +248,7 @@ fn macros_measure_wherever_and_whenever_they_are_called() {
     }
     assert_eq!(values(metric::global()), (5, 5));
     recorder_of_ours_takes_it_alone((5, 5));
+    recorder_around_ours_takes_it_alone((5, 5));
     recorder_of_others_takes_it_as_well((5, 5));
     std::thread::scope(|s| {
         for _ in 0..4 {
@@ -196,6 +256,7 @@ fn macros_measure_wherever_and_whenever_they_are_called() {
         }
     });
     assert_eq!(values(metric::global()), (4_006, 4_006));
+    assert_eq!((points("literal"), points("labelled")), (1, 1), "a series each, and no other");
     expiry_hides_the_literal_and_drops_the_labelled();
     removed_series_is_not_written_to();
 }

@@ -15,8 +15,10 @@
 //! `metrics` can have another recorder for a thread (`metrics::with_local_recorder`), for tests. A
 //! [`Recorder`] over a registry of its own is one: all that the thread measures, through `metrics`
 //! and through our macros ([`counter!`](crate::counter) and its like), goes into that registry.
-//! Beside another library's recorder our macros go on to measure for the process, and offer each
-//! measurement to that recorder as well; so they do where `metrics` has no recorder of ours at all.
+//! One that passes on to ours (a layer of `metrics-util`) gets what our macros measure as it gets
+//! what `metrics`' do. Beside another library's recorder our macros go on to measure for the
+//! process, and offer each measurement to that recorder as well; so they do where `metrics` has no
+//! recorder of ours at all.
 //!
 //! # Other versions of `metrics`
 //!
@@ -138,33 +140,80 @@ impl Recorder {
     }
 }
 
-impl Recorder {
-    /// Tells a macro of ours who it has asked.
-    #[inline]
-    fn tell_asked(&self) {
-        let is_process = self.is_installed && self.registry.is_same(metric::global());
-        ASKED.set(if is_process { Taker::Process } else { Taker::Ours });
-    }
-}
-
-/// Who took a measurement of a macro of ours that it offered to `metrics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taker {
-    /// The recorder of the process, which is ours, over the process's registry.
+/// What the recorder that `metrics` has for a thread says to a macro of ours.
+#[derive(Debug)]
+pub(crate) enum Answer<H> {
+    /// It is that of the process, and measures in the process's registry.
     Process,
-    /// Another recorder of ours: of a test, over a registry of its own.
-    Ours,
-    /// Another library's recorder, or nobody.
-    Foreign,
+    /// It is another one of ours, for a test, and measures in this registry.
+    Ours(Registry),
+    /// It passes on to one of ours, by this handle.
+    Around(H),
+    /// It is another library's, and measures by this handle; or there is none, and nothing does.
+    Foreign(H),
 }
 
 /// The address of the recorder of the process, once it is known to be ours, over the process's
 /// registry. It is never moved and never freed, so no other recorder has that address.
 static PROCESS_RECORDER: AtomicUsize = AtomicUsize::new(0);
 
+/// A recorder of ours that was asked.
+struct Asked {
+    address: usize,
+    key_address: usize,
+    is_installed: bool,
+    registry: Registry,
+}
+
+impl Asked {
+    /// Is it the recorder that was asked? Another may pass on to it: from elsewhere, from around
+    /// it, or with another key.
+    fn is(&self, recorder: &dyn metrics::Recorder, key: &Key) -> bool {
+        self.address == address(recorder)
+            && size_of_val(recorder) == size_of::<Recorder>()
+            && self.key_address == std::ptr::from_ref(key).addr()
+    }
+}
+
 thread_local! {
-    /// Who was asked last.
-    static ASKED: Cell<Taker> = const { Cell::new(Taker::Foreign) };
+    /// Does a macro of ours ask?
+    static IS_ASKING: Cell<bool> = const { Cell::new(false) };
+    static ASKED: Cell<Option<Asked>> = const { Cell::new(None) };
+}
+
+/// Lets recorders of ours answer as long as it lives, also if another's panics.
+struct Asking;
+
+impl Asking {
+    fn begin() -> Self {
+        IS_ASKING.set(true);
+        Self
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        IS_ASKING.set(false);
+    }
+}
+
+impl Recorder {
+    /// Answers a macro of ours, if one asks: it makes the series itself, with labels of all types.
+    #[inline]
+    fn answers(&self, key: &Key) -> bool {
+        IS_ASKING.get() && self.answer(key)
+    }
+
+    #[cold]
+    fn answer(&self, key: &Key) -> bool {
+        let asked = Asked {
+            address: std::ptr::from_ref(self).addr(),
+            key_address: std::ptr::from_ref(key).addr(),
+            is_installed: self.is_installed,
+            registry: self.registry.clone(),
+        };
+        ASKED.try_with(|last| last.set(Some(asked))).is_ok()
+    }
 }
 
 /// Is the recorder that `metrics` has for this thread that of the process, and ours?
@@ -174,16 +223,23 @@ pub(crate) fn is_process_recorder() -> bool {
     metrics::with_recorder(|recorder| address(recorder) == PROCESS_RECORDER.load(Relaxed))
 }
 
-/// Registers with the recorder that `metrics` has for this thread, and says whose it is.
-pub(crate) fn register<H>(register: impl FnOnce(&dyn metrics::Recorder) -> H) -> (H, Taker) {
+/// Asks the recorder that `metrics` has for this thread whose it is; `register` asks it for a
+/// handle of `key`.
+pub(crate) fn ask<H>(key: &Key, register: impl Fn(&dyn metrics::Recorder, &Key) -> H) -> Answer<H> {
     metrics::with_recorder(|recorder| {
-        ASKED.set(Taker::Foreign);
-        let handle = register(recorder);
-        let taker = ASKED.get();
-        if taker == Taker::Process {
-            PROCESS_RECORDER.store(address(recorder), Relaxed);
+        let asking = Asking::begin();
+        let handle = register(recorder, key);
+        drop(asking);
+        match ASKED.try_with(Cell::take).ok().flatten() {
+            None => Answer::Foreign(handle),
+            // It got nothing from ours so far.
+            Some(asked) if !asked.is(recorder, key) => Answer::Around(register(recorder, key)),
+            Some(asked) if asked.is_installed && asked.registry.is_same(metric::global()) => {
+                PROCESS_RECORDER.store(asked.address, Relaxed);
+                Answer::Process
+            }
+            Some(asked) => Answer::Ours(asked.registry),
         }
-        (handle, taker)
     })
 }
 
@@ -237,7 +293,9 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_counter(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
-        self.tell_asked();
+        if self.answers(key) {
+            return metrics::Counter::noop();
+        }
         self.caches.counters.find(&self.registry, key, |labels| {
             let counter = self.registry.counter(key.name(), labels);
             metrics::Counter::from_arc(counter.into_shared())
@@ -245,7 +303,9 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_gauge(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
-        self.tell_asked();
+        if self.answers(key) {
+            return metrics::Gauge::noop();
+        }
         self.caches.gauges.find(&self.registry, key, |labels| {
             let gauge = self.registry.gauge(key.name(), labels);
             metrics::Gauge::from_arc(gauge.into_shared())
@@ -253,7 +313,9 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_histogram(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
-        self.tell_asked();
+        if self.answers(key) {
+            return metrics::Histogram::noop();
+        }
         self.caches.histograms.find(&self.registry, key, |labels| {
             let histogram = self.registry.histogram(key.name(), labels);
             match histogram.into_shared() {

@@ -11,8 +11,9 @@
 //!   measurement: alone if it is ours, beside the process's registry if it is another's.
 //! - A series that was removed from the registry is not written to.
 
-use crate::bridge::metrics::{Taker, is_process_recorder, register};
-use crate::metric::{self, AsLabel, Counter, Family, Gauge, Histogram, Labels, Sorted, ValueRef};
+use crate::bridge::metrics::{Answer, ask, is_process_recorder};
+use crate::metric::{self, AsLabel, Borrowed, Counter, Family, Gauge, Histogram, Labels, ValueRef};
+use std::array;
 use std::sync::{Arc, OnceLock};
 
 /// The static of one call site.
@@ -23,9 +24,28 @@ pub struct MeasureSite<T> {
     module: &'static str,
     /// Name and labels, for recorders of `metrics`; without the labels that change.
     key: &'static metrics::Key,
-    labels: fn() -> Labels,
+    labels: SiteLabels,
     handle: OnceLock<T>,
-    family: OnceLock<Option<Arc<Family>>>,
+    /// `None` = there is no room for the metric.
+    found: OnceLock<Option<Found>>,
+}
+
+/// What a call site with values that change has found out.
+#[derive(Debug)]
+struct Found {
+    family: Arc<Family>,
+    /// The places of the keys in ascending order; `None` = a key comes twice.
+    order: Option<Box<[usize]>>,
+}
+
+/// The labels that a call site has by itself.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum SiteLabels {
+    /// All of them.
+    Whole(fn() -> Labels),
+    /// Their keys.
+    Keys(&'static [&'static str]),
 }
 
 /// A kind of handle that a macro measures with.
@@ -77,42 +97,72 @@ impl<T: Measurable> MeasureSite<T> {
         name: &'static str,
         module: &'static str,
         key: &'static metrics::Key,
-        labels: fn() -> Labels,
+        labels: SiteLabels,
     ) -> Self {
-        Self { name, module, key, labels, handle: OnceLock::new(), family: OnceLock::new() }
+        Self { name, module, key, labels, handle: OnceLock::new(), found: OnceLock::new() }
     }
 
-    /// Begins a measurement; without labels it has those of the site.
+    /// Begins a measurement; `values` are those of the site's keys.
     #[doc(hidden)]
     #[inline]
     pub fn with<'a, const N: usize>(
         &'static self,
-        labels: [(&'a str, ValueRef<'a>); N],
+        values: [ValueRef<'a>; N],
     ) -> Measured<'a, T, N> {
-        Measured { site: self, labels }
+        Measured { site: self, values }
     }
 
     /// Measures with the series of the site's own labels.
     #[cold]
     #[inline(never)]
     fn measure_finding(&self, own: &dyn Fn(&T)) {
-        let find = || metric::global().instrument(self.name, (self.labels)());
+        let find = || metric::global().instrument(self.name, self.owned(&[]));
         let handle = self.handle.get_or_init(find);
         if handle.is_removed() { own(&find()) } else { own(handle) }
     }
 
-    /// Measures with the series of `labels`.
-    fn measure_labelled(&self, labels: &mut [(&str, ValueRef<'_>)], own: impl Fn(&T)) {
+    /// Measures with the series of the site's keys and `values`.
+    #[inline]
+    fn measure_labelled<const N: usize>(&self, values: &[ValueRef<'_>; N], own: impl Fn(&T)) {
         let registry = metric::global();
-        let family = self.family.get_or_init(|| registry.family(self.name));
-        let Some(family) = family else { return }; // the registry is full, and says so
-        // Stable, for the last of equal keys counts. They are few, and mostly in order already.
-        labels.sort_by(|a, b| a.0.cmp(b.0));
-        match Sorted::new(labels) {
-            Some(labels) => registry.measure(family, labels, own),
-            None => own(&registry.instrument(self.name, owned(labels))),
+        let keys = self.keys();
+        let find = || {
+            let family = registry.family(self.name)?;
+            Some(Found { family, order: ascending(keys) })
+        };
+        let Some(found) = self.found.get_or_init(find) else { return }; // the registry says so
+        match found.order.as_deref() {
+            Some(order) if order.len() == N => {
+                let pairs = array::from_fn::<_, N, _>(|n| (keys[order[n]], values[order[n]]));
+                registry.measure(&found.family, &Borrowed(pairs), own);
+            }
+            _ => own(&registry.instrument(self.name, self.owned(values))),
         }
     }
+
+    fn keys(&self) -> &'static [&'static str] {
+        match self.labels {
+            SiteLabels::Whole(_) => &[],
+            SiteLabels::Keys(keys) => keys,
+        }
+    }
+
+    /// Returns the labels of the site; of equal keys the last one counts.
+    fn owned(&self, values: &[ValueRef<'_>]) -> Labels {
+        match self.labels {
+            SiteLabels::Whole(labels) => labels(),
+            SiteLabels::Keys(keys) => {
+                keys.iter().copied().zip(values.iter().map(|value| value.to_value())).collect()
+            }
+        }
+    }
+}
+
+/// The places of `keys` in ascending order; `None` if one comes twice.
+fn ascending(keys: &[&str]) -> Option<Box<[usize]>> {
+    let mut order: Box<[usize]> = (0..keys.len()).collect();
+    order.sort_by_key(|at| keys[*at]);
+    order.windows(2).all(|two| keys[two[0]] != keys[two[1]]).then_some(order)
 }
 
 /// Measures, at one call site: what [`counter!`](crate::counter), [`gauge!`](crate::gauge) and
@@ -121,7 +171,7 @@ impl<T: Measurable> MeasureSite<T> {
 #[must_use = "nothing is measured yet"]
 pub struct Measured<'a, T: 'static, const N: usize> {
     site: &'static MeasureSite<T>,
-    labels: [(&'a str, ValueRef<'a>); N],
+    values: [ValueRef<'a>; N],
 }
 
 impl<T: Measurable, const N: usize> Measured<'_, T, N> {
@@ -135,9 +185,9 @@ impl<T: Measurable, const N: usize> Measured<'_, T, N> {
 
     /// Measures in the process's registry.
     #[inline]
-    fn measure_here(mut self, own: impl Fn(&T)) {
+    fn measure_here(&self, own: impl Fn(&T)) {
         if N > 0 {
-            return self.site.measure_labelled(&mut self.labels, own);
+            return self.site.measure_labelled(&self.values, own);
         }
         match self.site.handle.get() {
             Some(handle) if !handle.is_removed() => own(handle),
@@ -149,27 +199,29 @@ impl<T: Measurable, const N: usize> Measured<'_, T, N> {
     #[cold]
     #[inline(never)]
     fn measure_elsewhere(self, own: &dyn Fn(&T), foreign: &dyn Fn(&T::Foreign)) {
-        // By way of our own labels, which hold no secrets.
-        let label = |(key, value): (&str, &metric::Value)| {
-            metrics::Label::new(key.to_owned(), value.to_string())
-        };
-        let labels = || owned(&self.labels).iter().map(label).collect::<Vec<_>>();
-        let labelled = (N > 0).then(|| metrics::Key::from_parts(self.site.name, labels()));
-        let key = labelled.as_ref().unwrap_or(self.site.key);
-        let module = self.site.module;
+        let (site, values) = (self.site, &self.values);
+        let labelled = (N > 0).then(|| key(site.name, &site.owned(values)));
+        let key = labelled.as_ref().unwrap_or(site.key);
+        let module = site.module;
         let metadata = metrics::Metadata::new(module, metrics::Level::INFO, Some(module));
-        let (handle, taker) = register(|recorder| T::register(recorder, key, &metadata));
-        if taker != Taker::Process {
-            foreign(&handle);
-        }
-        if taker != Taker::Ours {
-            self.measure_here(own);
+        match ask(key, |recorder, key| T::register(recorder, key, &metadata)) {
+            Answer::Process => self.measure_here(own),
+            Answer::Ours(registry) => own(&registry.instrument(site.name, site.owned(values))),
+            Answer::Around(handle) => foreign(&handle),
+            Answer::Foreign(handle) => {
+                foreign(&handle);
+                self.measure_here(own);
+            }
         }
     }
 }
 
-fn owned(labels: &[(&str, ValueRef<'_>)]) -> Labels {
-    labels.iter().map(|(key, value)| ((*key).to_owned(), value.to_value())).collect()
+/// The key that `metrics` has for a series; our labels hold no secrets.
+fn key(name: &'static str, labels: &Labels) -> metrics::Key {
+    let label = |(key, value): (&str, &metric::Value)| {
+        metrics::Label::new(key.to_owned(), value.to_string())
+    };
+    metrics::Key::from_parts(name, labels.iter().map(label).collect::<Vec<_>>())
 }
 
 impl<const N: usize> Measured<'_, Counter, N> {
@@ -224,10 +276,10 @@ pub fn label_value<T: AsLabel + ?Sized>(value: &T) -> ValueRef<'_> {
 
 /// Counts, in the registry of the process: a name, and labels.
 ///
-/// The name is a constant. With labels that are literals the handle is kept at the call site, and
-/// the call costs about what a [`Counter`](crate::metric::Counter) costs; other labels (text,
-/// integers, floats, booleans) are borrowed, and their series is looked up each time. Labels
-/// distinguish a bounded number of things: no ids, no text from outside.
+/// The name and the keys are constants. With values that are literals the handle is kept at the
+/// call site, and the call costs about what a [`Counter`](crate::metric::Counter) costs; other
+/// values (text, integers, floats, booleans) are borrowed, and the series is looked up each time.
+/// Labels distinguish a bounded number of things: no ids, no text from outside.
 ///
 /// ```
 /// use telemetry_core::{counter, metric};
@@ -292,14 +344,16 @@ macro_rules! __measure {
                     $name,
                     ::core::module_path!(),
                     &KEY,
-                    || $crate::metric::Labels::new()$(.with($key, $value))*,
+                    $crate::SiteLabels::Whole(
+                        || $crate::metric::Labels::new()$(.with($key, $value))*
+                    ),
                 );
                 &SITE
             },
             [],
         )
     };
-    // The labels stand outside of the block, so that what they borrow lives as long as the
+    // The values stand outside of the block, so that what they borrow lives as long as the
     // statement.
     ($kind:ident, $name:expr, $($key:expr => $value:expr),+ $(,)?) => {
         $crate::MeasureSite::with(
@@ -310,11 +364,11 @@ macro_rules! __measure {
                     $name,
                     ::core::module_path!(),
                     &KEY,
-                    $crate::metric::Labels::new,
+                    $crate::SiteLabels::Keys(&[$($key),+]),
                 );
                 &SITE
             },
-            [$(($key, $crate::__label_value(&$value))),+],
+            [$($crate::__label_value(&$value)),+],
         )
     };
 }

@@ -6,7 +6,7 @@
 //! - No two series are exported under the same labels.
 //! - What a sweep drops, nobody has a handle of: handles are given out under the same lock.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -14,10 +14,11 @@ use super::conflict::{Kind, Reason};
 use super::histogram::Buckets;
 use super::idle::{Fate, Sweep};
 use super::labels::Labels;
-use super::lookup::{LabelSet, Seeded};
+use super::lookup::{LabelSet, are_equal};
 use super::series::{Instrument, Series, points};
 use super::settings::Settings;
 use super::snapshot::Metric;
+use super::table::Table;
 
 /// One metric.
 pub(crate) struct Family {
@@ -41,7 +42,7 @@ pub(super) struct State {
     /// The buckets of the series that there are, or were.
     pub(super) taken: Option<Buckets>,
     /// By their own labels.
-    series: HashMap<Labels, Series, Seeded>,
+    series: Table,
     overflow: Option<Series>,
     /// Did a series begin with labels that all series have since?
     has_early_series: bool,
@@ -94,11 +95,8 @@ impl Family {
             fate == Fate::Goes
         };
         let mut state = write(&self.state);
-        state.series.retain(|_, series| !goes(series));
+        state.series.retain(|series| !goes(series));
         state.overflow.take_if(goes);
-        if state.series.len() < state.series.capacity() / 4 {
-            state.series.shrink_to_fit();
-        }
         swept
     }
 
@@ -106,7 +104,7 @@ impl Family {
     pub(super) fn configure(&self, settings: &Settings) -> Vec<Reason> {
         let mut state = write(&self.state);
         let mut conflicts = Vec::new();
-        if state.series.is_empty() && state.overflow.is_none() {
+        if state.series.len() == 0 && state.overflow.is_none() {
             state.taken = None;
         }
         if let (Some(taken), None) = (&state.taken, &state.given)
@@ -124,7 +122,8 @@ impl Family {
 
 impl State {
     /// Finds the series that measurements with `labels` go into.
-    pub(super) fn find(&self, labels: &dyn LabelSet, limit: usize) -> Option<&Series> {
+    #[inline]
+    pub(super) fn find(&self, labels: &impl LabelSet, limit: usize) -> Option<&Series> {
         let own = self.series.get(labels);
         own.or_else(|| self.overflow.as_ref().filter(|_| self.overflows(labels, limit)))
     }
@@ -137,7 +136,7 @@ impl State {
     /// kept under.
     fn spelling(&self, labels: &Labels, settings: &Settings) -> Option<Labels> {
         let own = settings.own(labels);
-        let known = [labels, &own].into_iter().find(|labels| self.series.contains_key(*labels));
+        let known = [labels, &own].into_iter().find(|labels| self.series.get(*labels).is_some());
         if known.is_some() || !self.has_early_series {
             return known.cloned();
         }
@@ -163,7 +162,7 @@ impl State {
             let series = Series::new(start_unix_ns, exported, handle.into_cell());
             match overflows {
                 true => drop(self.overflow.insert(series)),
-                false => drop(self.series.insert(own, series)),
+                false => self.series.insert(own, series),
             }
         }
         self.find(&own, limit).expect("it was there, or was made above")
@@ -171,7 +170,7 @@ impl State {
 
     /// Returns whether a set without series has none to come: no room, or it names the overflow
     /// series itself.
-    pub(super) fn overflows(&self, labels: &dyn LabelSet, limit: usize) -> bool {
+    pub(super) fn overflows(&self, labels: &impl LabelSet, limit: usize) -> bool {
         self.series.len() >= limit || names_overflow(labels)
     }
 
@@ -183,16 +182,14 @@ impl State {
     }
 
     pub(super) fn redact_again(&mut self, settings: &Settings) {
-        let changed: Vec<_> = self
-            .series
-            .keys()
-            .filter_map(|labels| Some((labels.clone(), labels.redacted_again()?)))
-            .collect();
+        let labels = self.series.iter().map(|(labels, _)| labels);
+        let changed: Vec<_> =
+            labels.filter_map(|labels| Some((labels.clone(), labels.redacted_again()?))).collect();
         for (labels, clean) in changed {
             let Some(mut series) = self.series.remove(&labels) else { continue };
             let numbered = (2..).map(|n: i64| clean.clone().with("redacted", n));
             let mut free = std::iter::once(clean.clone()).chain(numbered);
-            if let Some(free) = free.find(|labels| !self.series.contains_key(labels)) {
+            if let Some(free) = free.find(|labels| self.series.get(labels).is_none()) {
                 series.exported = settings.exported(&free);
                 self.series.insert(free, series);
             }
@@ -210,7 +207,7 @@ impl State {
         others.sort_unstable_by_key(|(own, ..)| *own);
         self.has_early_series =
             whole.iter().chain(&others).any(|(own, ..)| settings.own(own) != **own);
-        let mut taken: HashSet<Labels> = HashSet::new();
+        let mut taken: BTreeSet<Labels> = BTreeSet::new();
         let mut all = true;
         for (own, exported, series) in whole.into_iter().chain(others) {
             let is_free = taken.insert(exported.clone());
@@ -224,9 +221,8 @@ impl State {
     }
 }
 
-fn names_overflow(labels: &dyn LabelSet) -> bool {
-    let overflow = overflow_labels;
-    labels.len() == 1 && *labels == *(&overflow() as &dyn LabelSet)
+fn names_overflow(labels: &impl LabelSet) -> bool {
+    labels.len() == 1 && are_equal(labels, &overflow_labels())
 }
 
 /// The attributes of the series that stands for all beyond the limit.

@@ -38,6 +38,7 @@ mod series;
 mod settings;
 mod shard;
 mod snapshot;
+mod table;
 
 use std::sync::OnceLock;
 
@@ -49,7 +50,7 @@ pub(crate) use histogram::{Distribution, Explicit, Exponential};
 pub use instrument::{Counter, CounterF64, Gauge, UpDownCounter};
 pub(crate) use instrument::{Last, Sum};
 pub use labels::{Labels, Value};
-pub(crate) use lookup::Sorted;
+pub(crate) use lookup::Borrowed;
 #[doc(hidden)]
 pub use lookup::{AsLabel, ValueRef};
 pub(crate) use registry::Forget;

@@ -26,7 +26,7 @@ use super::histogram::{Buckets, Histogram};
 use super::idle::Sweep;
 use super::instrument::{Counter, CounterF64, Gauge, Rejected, UpDownCounter};
 use super::labels::Labels;
-use super::lookup::Sorted;
+use super::lookup::{Borrowed, LabelSet};
 use super::name::{is_valid_unit, valid_name};
 use super::series::{Instrument, Series};
 use super::settings::Settings;
@@ -419,20 +419,28 @@ impl Registry {
     }
 
     /// Measures with the series of `labels`, which are those of a call site that knows its metric.
-    pub(crate) fn measure<T: Instrument>(
+    #[inline]
+    pub(crate) fn measure<T: Instrument, const N: usize>(
         &self,
         family: &Family,
-        labels: Sorted<'_>,
-        measure: impl FnOnce(&T),
+        labels: &Borrowed<'_, N>,
+        measure: impl Fn(&T),
     ) {
-        let state = read(&family.state);
-        let series = state.find(&labels, self.0.series_limit);
-        if let Some(handle) = series.and_then(Series::handle) {
-            return measure(handle);
+        {
+            let state = read(&family.state);
+            let series = state.find(labels, self.0.series_limit);
+            if let Some(handle) = series.and_then(Series::handle) {
+                return measure(handle);
+            }
         }
-        drop(state);
+        self.measure_making(family, labels.to_labels(), &measure);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn measure_making<T: Instrument>(&self, family: &Family, labels: Labels, measure: &dyn Fn(&T)) {
         let name = Arc::clone(&family.name);
-        self.with_series(family, &name, labels.to_labels(), None, |handle, _| measure(handle));
+        self.with_series(family, &name, labels, None, |handle, _| measure(handle));
     }
 
     /// Finds or makes a series, and does something with its handle before anyone else sees it.

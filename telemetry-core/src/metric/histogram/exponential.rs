@@ -231,7 +231,9 @@ fn make_coarser(slots: &Slots, window: Window, change: u32) -> Window {
 }
 
 fn slot_of(index: i32) -> usize {
-    index.rem_euclid(BUCKETS_MAX as i32) as usize
+    // A multiple that makes every index positive: the least is -1074 * 2^20.
+    const ABOVE: i32 = (1 << 23) * BUCKETS_MAX as i32;
+    index.wrapping_add(ABOVE).cast_unsigned() as usize % BUCKETS_MAX
 }
 
 /// Which consecutive buckets of which scale a range has; all bits 0 = none, of the finest.

@@ -17,6 +17,20 @@ const FRACTION_BITS: u32 = 52;
 const FRACTION: u64 = (1 << FRACTION_BITS) - 1;
 const EXPONENT_BIAS: i32 = 1023;
 
+/// The finest scale that [`FIRSTS`] holds: values within an octave and a quarter are at that scale
+/// or a finer one, all others at a coarser one.
+const TABLE_SCALE: i32 = 7;
+const TABLE_BUCKETS: usize = 1 << TABLE_SCALE;
+/// Into how many equal parts an octave is divided, to find a bucket's neighbourhood: in each is at
+/// most one bound, for the logarithm rises by at most 1.443 in an octave.
+const PARTS: usize = 256;
+const PART_SHIFT: u32 = FRACTION_BITS - PARTS.ilog2();
+
+/// The least fraction in each bucket of an octave, and one that no fraction reaches.
+static FIRSTS: [u64; TABLE_BUCKETS + 1] = firsts();
+/// The bucket of the least fraction in each part.
+static BUCKETS: [u8; PARTS] = buckets_of_parts();
+
 /// How near to an integer a scaled logarithm is not trusted: a libm is wrong by less than `2^-50`,
 /// at the finest scale `2^-30`.
 const MARGIN: f64 = 1.0 / (1 << 20) as f64;
@@ -54,9 +68,19 @@ fn split_subnormal(bits: u64) -> (i32, u64) {
     (1 - EXPONENT_BIAS - shift, (bits << shift) & FRACTION)
 }
 
-/// Returns `floor(2^scale * log2(1 + fraction / 2^52))`.
+/// Returns `floor(2^scale * log2(1 + fraction / 2^52))`, for a scale above 0.
 #[inline]
 fn within_octave(fraction: u64, scale: i32) -> i32 {
+    if scale > TABLE_SCALE {
+        return within_octave_finely(fraction, scale);
+    }
+    let bucket = usize::from(BUCKETS[(fraction >> PART_SHIFT) as usize]);
+    let bucket = bucket + usize::from(fraction >= FIRSTS[bucket + 1]);
+    (bucket >> (TABLE_SCALE - scale)) as i32
+}
+
+/// As [`within_octave`], by a logarithm: for values that are close together.
+fn within_octave_finely(fraction: u64, scale: i32) -> i32 {
     let mantissa = f64::from_bits((EXPONENT_BIAS as u64) << FRACTION_BITS | fraction);
     let scaled = mantissa.log2() * f64::from(1_u32 << scale);
     let floor = scaled as i32;
@@ -66,23 +90,54 @@ fn within_octave(fraction: u64, scale: i32) -> i32 {
 
 /// As [`within_octave`], by integers: each squaring of the mantissa gives one more bit of its
 /// logarithm.
-#[cold]
-fn within_octave_exact(fraction: u64, scale: i32) -> i32 {
+const fn within_octave_exact(fraction: u64, scale: i32) -> i32 {
     const ONE: u128 = 1 << 127;
-    let mut mantissa = ONE | u128::from(fraction) << (127 - FRACTION_BITS);
-    let mut index = 0;
-    for _ in 0..scale {
+    let mut mantissa = ONE | (fraction as u128) << (127 - FRACTION_BITS);
+    let (mut index, mut bits) = (0, 0);
+    while bits < scale {
         let square = square_high(mantissa);
         let bit = square >= ONE;
         mantissa = if bit { square } else { square << 1 };
-        index = index << 1 | i32::from(bit);
+        index = index << 1 | bit as i32;
+        bits += 1;
     }
     index
 }
 
+const fn firsts() -> [u64; TABLE_BUCKETS + 1] {
+    let mut firsts = [u64::MAX; TABLE_BUCKETS + 1];
+    firsts[0] = 0;
+    let mut bucket = 1;
+    while bucket < TABLE_BUCKETS {
+        // The first is above `low`, and at most `high`.
+        let (mut low, mut high) = (firsts[bucket - 1], FRACTION);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if within_octave_exact(middle, TABLE_SCALE) < bucket as i32 {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        firsts[bucket] = high;
+        bucket += 1;
+    }
+    firsts
+}
+
+const fn buckets_of_parts() -> [u8; PARTS] {
+    let mut buckets = [0; PARTS];
+    let mut part = 0;
+    while part < PARTS {
+        buckets[part] = within_octave_exact((part as u64) << PART_SHIFT, TABLE_SCALE) as u8;
+        part += 1;
+    }
+    buckets
+}
+
 /// Returns the upper half of the square of `x`, less at most 1.
-fn square_high(x: u128) -> u128 {
-    let (high, low) = (x >> 64, x & u128::from(u64::MAX));
+const fn square_high(x: u128) -> u128 {
+    let (high, low) = (x >> 64, x & u64::MAX as u128);
     high * high + ((high * low) >> 63)
 }
 
@@ -157,6 +212,17 @@ mod tests {
         #[test]
         fn coarser_scale_halves_the_index(magnitude in magnitudes(), scale in -10..=SCALE_MAX) {
             prop_assert_eq!(index(magnitude, scale) >> 1, index(magnitude, scale - 1));
+        }
+    }
+
+    #[test]
+    fn every_bound_of_the_table_is_where_it_should_be() {
+        for (bucket, first) in FIRSTS[..TABLE_BUCKETS].iter().enumerate().skip(1) {
+            for fraction in [first - 1, *first, first + 1] {
+                let mantissa = f64::from_bits((EXPONENT_BIAS as u64) << FRACTION_BITS | fraction);
+                let expected = oracle(mantissa, TABLE_SCALE);
+                assert_eq!(index(mantissa, TABLE_SCALE), expected, "near bucket {bucket}");
+            }
         }
     }
 
