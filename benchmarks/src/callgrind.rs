@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::Result;
 use crate::child::Child;
@@ -28,14 +29,37 @@ pub(crate) fn instructions(subject: &dyn Subject, setup: &Setup, op: Op) -> Resu
     Ok(long.saturating_sub(short) as f64 / ops as f64)
 }
 
+/// Instructions that this program takes inside `hot_loop` when it is started with `words`.
+///
+/// # Errors
+///
+/// Fails where valgrind is missing or the program fails.
+pub(crate) fn total_of(dir: &Path, words: &[OsString]) -> Result<u64> {
+    let out = dir.join("callgrind.out");
+    let program = valgrind(&out);
+    let status = Command::new(&program[0])
+        .args(&program[1..])
+        .arg(std::env::current_exe()?)
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    if !status.success() {
+        return Err(format!("under valgrind: {status}").into());
+    }
+    read_total(&out)
+}
+
+fn valgrind(out: &Path) -> Vec<OsString> {
+    let mut out_option = OsString::from("--callgrind-out-file=");
+    out_option.push(out);
+    let program = ["valgrind", "--tool=callgrind", "--toggle-collect=*hot_loop*"];
+    program.map(OsString::from).into_iter().chain([out_option]).collect()
+}
+
 fn total(subject: &dyn Subject, setup: &Setup, op: Op, ops: u64) -> Result<u64> {
     let out = setup.dir.join("callgrind.out");
-    let mut out_option = OsString::from("--callgrind-out-file=");
-    out_option.push(&out);
-    let program = ["valgrind", "--tool=callgrind", "--toggle-collect=*hot_loop*"];
-    let mut program: Vec<OsString> = program.map(OsString::from).to_vec();
-    program.push(out_option);
-    let mut child = Child::start_under(&program, subject, setup)?;
+    let mut child = Child::start_under(&valgrind(&out), subject, setup)?;
     // First calls, and what they leave to others to do.
     child.ask(&format!("batch {} 1", op.word()))?;
     child.ask(&format!("batch {} {ops}", op.word()))?;

@@ -53,7 +53,7 @@ pub(crate) struct Options {
     /// Append one JSON object a line to this file.
     #[arg(long, value_name = "FILE")]
     jsonl: Option<PathBuf>,
-    /// Count instructions a call under valgrind too (callsite and span).
+    /// Count instructions a call under valgrind too (callsite, span and metrics).
     #[arg(long)]
     callgrind: bool,
     /// Batches of each subject (callsite and span).
@@ -62,7 +62,7 @@ pub(crate) struct Options {
     /// Operations a batch (callsite and span); each case has its own default.
     #[arg(long)]
     ops: Option<u64>,
-    /// Runs of each subject (filter, file and otlp).
+    /// Runs of each subject (filter, metrics, file and otlp).
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Events a run (file).
@@ -87,6 +87,8 @@ pub(crate) enum GroupName {
     Span,
     /// What a filter costs, beside `LevelFilter` and `EnvFilter`.
     Filter,
+    /// What a measurement costs, and what is kept of those that nobody reads.
+    Metrics,
     /// Two million events into a JSON file.
     File,
     /// Logs and spans over OTLP to a null receiver.
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
     let outcome = match words.first().map(String::as_str) {
         Some("__child") => child::serve(&words[1..]),
         Some("__filter") => group::filter::serve(&words[1..]),
+        Some("__metrics") => group::metrics::serve(&words[1..]),
         Some("__receiver") => receiver::serve(),
         _ => measure(&Options::parse()),
     };
@@ -118,10 +121,11 @@ fn measure(options: &Options) -> Result<()> {
     let mut report = Report::create(options.jsonl.as_deref())?;
     let wanted = |group| options.group == group || options.group == GroupName::All;
     type Run = fn(&Options, &mut Report) -> Result<()>;
-    let groups: [(GroupName, &str, Run); 7] = [
+    let groups: [(GroupName, &str, Run); 8] = [
         (GroupName::Callsite, "callsite", group::callsite::run),
         (GroupName::Span, "span", group::span::run),
         (GroupName::Filter, "filter", group::filter::run),
+        (GroupName::Metrics, "metrics", group::metrics::run),
         (GroupName::File, "file", group::file::run),
         (GroupName::Otlp, "otlp", group::otlp::run),
         (GroupName::Memory, "memory", group::memory::run),

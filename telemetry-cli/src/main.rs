@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod doctor;
 mod filter;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,8 @@ enum Command {
     /// Show which settings are in effect, and where they come from.
     #[command(subcommand)]
     Config(config::Command),
+    /// Look for versions of facades in a lock file that telemetry does not hear.
+    Doctor(doctor::Arguments),
     /// Check filters, and explain what they do.
     #[command(subcommand)]
     Filter(filter::Command),
@@ -51,6 +54,7 @@ impl Answer {
 fn main() -> ExitCode {
     let answer = match Arguments::parse().command {
         Command::Config(command) => config::run(&command),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Filter(command) => filter::run(&command),
     };
     // A reader that is gone, as in `telemetry … | head`, is no reason to panic.

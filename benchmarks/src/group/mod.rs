@@ -5,6 +5,7 @@ pub(crate) mod file;
 pub(crate) mod filter;
 pub(crate) mod idle;
 pub(crate) mod memory;
+pub(crate) mod metrics;
 pub(crate) mod otlp;
 pub(crate) mod span;
 

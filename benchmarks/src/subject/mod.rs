@@ -170,7 +170,7 @@ pub(crate) fn chosen(options: &Options, purpose: Purpose, ops: &[Op]) -> Vec<&'s
 }
 
 /// The version of `package` in the lock file this was built with.
-fn locked_version(package: &str) -> String {
+pub(crate) fn locked_version(package: &str) -> String {
     let lock = include_str!("../../../Cargo.lock");
     let entry = format!("name = \"{package}\"\nversion = \"");
     let version = lock.split_once(&entry).and_then(|(_, rest)| rest.split('"').next());
