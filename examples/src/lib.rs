@@ -9,6 +9,8 @@ mod documents {
     mod context {}
     #[doc = include_str!("../../docs/exporters.md")]
     mod exporters {}
+    #[doc = include_str!("../../docs/metrics.md")]
+    mod metrics {}
     #[doc = include_str!("../../docs/layers.md")]
     mod layers {}
     #[doc = include_str!("../../docs/sampling.md")]
