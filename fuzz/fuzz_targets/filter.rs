@@ -10,8 +10,11 @@ fuzz_target!(|text: &str| {
     match Filter::parse(text) {
         Ok(filter) => {
             let printed = filter.to_string();
-            // Printing adds a level to each directive, so it may pass the limit of bytes.
-            if let Ok(again) = Filter::parse(&printed) {
+            // Printing adds a level to each directive, so it may pass the limit of bytes; and it
+            // leaves out what is compared with a secret.
+            if let Ok(again) = Filter::parse(&printed)
+                && !printed.contains("\"[redacted]\"")
+            {
                 assert_eq!(again, filter);
                 assert_eq!(again.to_string(), printed);
             }

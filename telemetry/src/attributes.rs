@@ -94,6 +94,37 @@ fn decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn percent_encoded(text: &str) -> String {
+        text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_percent_encoded_is_read(
+            pairs in prop::collection::vec((any::<String>(), any::<String>()), 0..9),
+        ) {
+            let pairs: Vec<_> = pairs.into_iter().filter(|(key, _)| !key.is_empty()).collect();
+            let pair = |(key, value): &(String, String)| {
+                format!(" {} = {} ,", percent_encoded(key), percent_encoded(value))
+            };
+            prop_assert_eq!(parse(&pairs.iter().map(pair).collect::<String>()).unwrap(), pairs);
+        }
+
+        #[test]
+        fn any_text_is_read_as_a_whole_or_refused_without_its_values(
+            text in prop_oneof!["[a-c=,% ]{0,30}", any::<String>()],
+        ) {
+            let parts = || text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            match parse(&text) {
+                Ok(pairs) => prop_assert_eq!(pairs.len(), parts().count()),
+                Err(error) => prop_assert!(error.is_setting()),
+            }
+            let error = parse(&format!("{text},secret=hunter2%")).unwrap_err();
+            prop_assert!(!error.to_string().contains("hunter2"), "{}", error);
+        }
+    }
 
     #[test]
     fn pairs_are_trimmed_and_decoded() {

@@ -202,12 +202,16 @@ impl Builder {
 
     fn show_redaction(&self, config: &mut Config) {
         for (how, part) in &self.redacted {
-            let name = match how {
-                Redacted::Name => "redact_names",
-                Redacted::Kept => "keep_names",
-                Redacted::Value => "redact_values",
-            };
-            config.show(name, part, String::clone);
+            match how {
+                Redacted::Name => config.show("redact_names", part, String::clone),
+                Redacted::Kept => config.show("keep_names", part, String::clone),
+                // It may be the very secret that is to be replaced.
+                Redacted::Value => {
+                    config.show("redact_values", part, |pattern| {
+                        format!("a pattern of {} bytes", pattern.len())
+                    });
+                }
+            }
         }
     }
 

@@ -409,6 +409,12 @@ impl OtlpBuilder {
         Ok(LaneConfig { protocol, uri, shown, headers, compression, timeout })
     }
 
+    /// The headers of requests with logs.
+    #[cfg(test)]
+    pub(crate) fn logs_headers(&self) -> Result<HeaderMap, Error> {
+        self.lane(Lane::Logs).map(|lane| lane.headers)
+    }
+
     /// The URLs that logs, spans and metrics would go to.
     #[cfg(test)]
     pub(crate) fn urls(&self) -> Result<[String; 3], Error> {

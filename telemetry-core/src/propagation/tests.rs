@@ -181,6 +181,19 @@ fn round_trip(carrier: &[(String, String)]) {
     assert!(sent.iter().all(|(_, value)| value.is_ascii()));
 }
 
+/// What is sent on for a `traceparent`: the oracle is a regular expression.
+fn parent_by_grammar(text: &str) -> Option<String> {
+    const GRAMMAR: &str = "^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})((?s:-.*)?)$";
+    static PATTERN: std::sync::LazyLock<regex_lite::Regex> =
+        std::sync::LazyLock::new(|| regex_lite::Regex::new(GRAMMAR).unwrap());
+    let found = PATTERN.captures(text.trim_matches([' ', '\t']))?;
+    let [version, trace, span, flags, rest] = [1, 2, 3, 4, 5].map(|n| &found[n]);
+    let is_known = version != "ff" && (version != "00" || rest.is_empty());
+    let has_ids = [trace, span].iter().all(|id| id.contains(|digit| digit != '0'));
+    let flags = u8::from_str_radix(flags, 16).ok()? & 3;
+    (is_known && has_ids).then(|| format!("00-{trace}-{span}-{flags:02x}"))
+}
+
 proptest! {
     #[test]
     fn arbitrary_headers_never_panic(
@@ -212,6 +225,41 @@ proptest! {
         if baggage.insert(&key, &value) {
             let read = Baggage::parse([baggage.to_string().as_str()]);
             prop_assert_eq!(read.get(&key), Some(value.as_str()));
+        }
+    }
+
+    #[test]
+    fn parents_are_read_as_the_grammar_says(
+        text in prop_oneof![
+            "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]{0,3})?",
+            "(00|01|ff|0)-(0{32}|[0-9a-fA]{31,33})-(0{16}|[0-9a-f]{15,17})-[0-9a-g]{1,3}[ -]?x?",
+            any::<String>(),
+        ],
+        mutation in prop::option::of((0..60_usize, any::<char>())),
+    ) {
+        let mut text: Vec<char> = text.chars().collect();
+        if let Some((at, character)) = mutation.filter(|(at, _)| *at < text.len()) {
+            text[at] = character;
+        }
+        let text: String = text.into_iter().collect();
+        let read = TraceParent::parse(&text).map(|parent| parent.to_string());
+        prop_assert_eq!(read, parent_by_grammar(&text), "{:?}", text);
+    }
+
+    #[test]
+    fn states_are_read_as_the_grammar_says(
+        text in prop_oneof!["([a-c@*A ]{0,3}=?[ -~]{0,4},?){0,40}", any::<String>()],
+    ) {
+        let grammar = r"^[a-z0-9][a-z0-9_*/@-]{0,255}=([ -+\x2d-<>-~]{0,255}[!-+\x2d-<>-~])$";
+        let member = regex_lite::Regex::new(grammar).unwrap();
+        let members = text.split(',').map(|member| member.trim_matches([' ', '\t']));
+        let members: Vec<&str> = members.filter(|member| !member.is_empty()).collect();
+        let is_right = members.len() <= 32 && members.iter().all(|one| member.is_match(one));
+        let state = TraceState::parse([text.as_str()]);
+        prop_assert_eq!(state.is_some(), is_right, "{:?}", text);
+        if let Some(state) = state {
+            let again = TraceState::parse([state.as_str()]);
+            prop_assert_eq!(again, Some(state));
         }
     }
 

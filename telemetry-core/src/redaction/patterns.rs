@@ -8,6 +8,7 @@
 use super::REDACTED;
 use crate::error::Error;
 use regex_lite::{Regex, RegexBuilder};
+use std::fmt;
 use std::ops::Range;
 
 /// How many patterns there may be.
@@ -18,10 +19,17 @@ pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
 const PATTERN_DEPTH_MAX: u32 = 32;
 
 /// Patterns of secrets in texts. The one of URLs is always there.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Patterns(Vec<Pattern>);
 
-#[derive(Debug, Clone)]
+impl fmt::Debug for Patterns {
+    /// How many: one may be the very secret that is to be replaced.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Patterns").field(&self.0.len()).finish()
+    }
+}
+
+#[derive(Clone)]
 struct Pattern {
     regex: Regex,
     /// What every match contains: most texts do not, and are not searched.

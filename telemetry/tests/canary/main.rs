@@ -39,8 +39,7 @@ fn text_canary(place: &str) -> String {
     format!("{TEXT_MARK}{place}")
 }
 
-/// Written so that it is no canary itself: settings are told at the start.
-const PATTERN: &str = r"[c]nry-text-[a-z0-9_]+";
+const PATTERN: &str = r"cnry-text-[a-z0-9_]+";
 
 /// What the environment says in the child.
 fn variables(style: &str, collector: &str) -> Vec<(&'static str, String)> {

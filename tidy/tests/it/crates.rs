@@ -43,7 +43,7 @@ fn may_use(folder: &str, package: &str) -> bool {
         "benchmarks" => matches!(package, "telemetry-toolkit" | "telemetry-core") || is_exporter,
         "examples" | "telemetry-cli" | "tests/ecosystem" => package == "telemetry-toolkit",
         // Parsers of outside text, wherever they are.
-        "fuzz" => package == "telemetry-core",
+        "fuzz" => matches!(package, "telemetry-core" | "telemetry-otlp" | "telemetry-toolkit"),
         folder if ["exporters/", "bridges/"].iter().any(|of| folder.starts_with(of)) => {
             package == "telemetry-core"
         }

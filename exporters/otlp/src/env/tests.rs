@@ -2,6 +2,7 @@
 //! environment variable specification).
 
 use crate::OtlpBuilder;
+use proptest::prelude::*;
 use telemetry_core::export::Signals;
 
 fn read(variables: &[(&str, &str)]) -> (OtlpBuilder, Vec<String>) {
@@ -134,6 +135,40 @@ fn header_values_are_percent_decoded() {
     assert_eq!(decoded("Basic%20YQ%3d%3D").as_deref(), Some("Basic YQ=="));
     assert_eq!(decoded("%C3%A4").as_deref(), Some("ä"));
     assert_eq!(decoded("100%"), None);
+}
+
+proptest! {
+    #[test]
+    fn headers_that_are_percent_encoded_are_sent(
+        pairs in prop::collection::vec(("x-[a-zA-Z0-9_.!-]{1,9}", "[\t -~é-ÿ]{0,20}"), 0..6),
+    ) {
+        let encoded = |text: &str| -> String {
+            text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+        };
+        let pair = |(name, value): &(String, String)| format!(" {name} =\t{} ,", encoded(value));
+        let text: String = pairs.iter().map(pair).collect();
+        let (builder, warnings) = read(&[(HEADERS, &text)]);
+        prop_assert!(warnings.is_empty(), "{:?}", warnings);
+        let headers = builder.logs_headers().unwrap();
+        for (name, _) in &pairs {
+            let is_it = |other: &&(String, String)| other.0.eq_ignore_ascii_case(name);
+            let last = pairs.iter().rev().find(is_it).unwrap();
+            prop_assert_eq!(headers[name].as_bytes(), last.1.as_bytes());
+        }
+    }
+
+    #[test]
+    fn any_headers_and_endpoint_show_no_secret(
+        text in prop_oneof!["[a-z=,%:/@ ]{0,30}", any::<String>()],
+    ) {
+        let no_comma = text.replace(',', "");
+        let (builder, warnings) = read(&[
+            (HEADERS, &format!("{text},x=hunter2{no_comma}")),
+            (TRACES, &format!("http://{}:hunter2@host/?{text}=hunter2", no_comma.replace('/', ""))),
+        ]);
+        let shown = format!("{builder:?} {warnings:?} {:?}", builder.clone().build());
+        prop_assert!(!shown.contains("hunter2"), "{}", shown);
+    }
 }
 
 #[test]
