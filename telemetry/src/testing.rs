@@ -83,31 +83,3 @@ fn print_as_the_console() {
         });
     });
 }
-
-/// What the console has written.
-#[cfg(feature = "console")]
-#[derive(Clone, Default)]
-struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-#[cfg(feature = "console")]
-impl Lines {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn take(&self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut *self.lock())).into_owned()
-    }
-}
-
-#[cfg(feature = "console")]
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}

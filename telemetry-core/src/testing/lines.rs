@@ -29,11 +29,23 @@ impl Lines {
     /// # Panics
     ///
     /// If it is no UTF-8: lines are.
-    #[expect(clippy::expect_used, reason = "a failed test may say so")]
     pub fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        String::from_utf8(bytes).expect("lines are UTF-8")
+        text_of(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
+
+    /// As [`text`](Self::text), and forgets it.
+    ///
+    /// # Panics
+    ///
+    /// If it is no UTF-8.
+    pub fn take(&self) -> String {
+        text_of(std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a failed test may say so")]
+fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("lines are UTF-8")
 }
 
 impl Write for Lines {
