@@ -49,6 +49,11 @@ fn event(n: u64) {
     tracing::info!(n, path = "/orders", seconds = 0.25, id = %n, "message of {n}");
 }
 
+fn exponential() -> metric::Histogram {
+    metric::global().set_buckets("sizes", metric::Buckets::exponential()).unwrap();
+    metric::global().histogram("sizes", ())
+}
+
 /// Call sites with and without labels that are literals.
 fn measure(route: &str) {
     counter!("requests", "method" => "GET").add(1);
@@ -81,6 +86,12 @@ fn warm_thread_allocates_nothing_for_events_spans_and_measurements() {
     }
     let mut of_unwanted = allocations(|| (0..EVENTS).for_each(|n| tracing::trace!(n, "unwanted")));
     of_unwanted += allocations(|| (0..EVENTS).for_each(|n| tracing::trace!(n, "unwanted")));
+    let sizes = exponential();
+    sizes.record(1.0);
+    sizes.record(-1.0);
+    // Further and further apart, so that buckets are merged again and again.
+    let wide = |n: u64| (1.0 + (n % 60) as f64).exp2() * if n % 2 == 0 { 1.0 } else { -1.0 };
+    let of_values = allocations(|| (0..100_000).for_each(|n| sizes.record(wide(n))));
     measure("/a");
     let of_measurements = allocations(|| (0..EVENTS).for_each(|_| measure("/a")));
     drop(span);
@@ -88,7 +99,8 @@ fn warm_thread_allocates_nothing_for_events_spans_and_measurements() {
     assert!(report.is_complete() && report.is_balanced(), "{report}");
     assert_eq!(memory.events().len() as u64, 100 + EVENTS + 60);
     assert_eq!(of_spans, 0, "spans");
-    assert_eq!(of_measurements, 0, "measurements");
+    assert_eq!((of_measurements, of_values), (0, 0), "measurements");
+    assert_eq!(sizes.value().count, 100_002);
     assert!(of_events <= 1, "{of_events} for {EVENTS} events; one may be a new chunk's");
     assert!(of_unwanted <= 16, "{of_unwanted}: registering a callsite, once");
 }

@@ -2,11 +2,13 @@
 //!
 //! # Invariants
 //!
-//! - Measuring with a handle never allocates, never takes a lock that a reader holds, and never
-//!   loses a value: sums are exact also under overload (measurements have no queue).
+//! - Measuring with a handle never takes a lock that a reader holds, and never loses a value: sums
+//!   are exact also under overload (measurements have no queue). It never allocates, but for the
+//!   first value that a shard of an exponential histogram gets.
 //! - Everything is bounded: metrics, series of a metric ([`SERIES_LIMIT`], then one overflow
 //!   series), memory of a series (no bag of samples).
-//! - Missing is absent: a gauge never set and a series removed are not in a snapshot.
+//! - Missing is absent: a gauge never set, a series removed and one that is idle are not in a
+//!   snapshot.
 //! - A value that is not finite never reaches a sum; it is counted ([`Registry::rejected`]).
 //! - The first request for a name wins; the others keep working and are listed
 //!   ([`Registry::conflicts`]). Nothing a caller passes makes this module panic.

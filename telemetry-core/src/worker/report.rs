@@ -15,7 +15,7 @@ use crate::diagnostics::{self, Reach};
 use crate::intake::Ledger;
 use crate::ledger::{Cause, Signal};
 use crate::level::Level;
-use crate::metric::{Labels, Observation};
+use crate::metric::{Conflict, Labels, Observation};
 use crate::record::{Header, Kind, RawRecord, Writer};
 use crate::router;
 use std::collections::BTreeMap;
@@ -68,13 +68,8 @@ impl SelfReport {
         if new.is_empty() {
             return;
         }
-        let mut texts: Vec<_> =
-            new.iter().take(CONFLICTS_NAMED_MAX).map(ToString::to_string).collect();
-        if new.len() > texts.len() {
-            texts.push(format!("{} more", new.len() - texts.len()));
-        }
         self.conflicts = conflicts.len();
-        diagnostics::report("metric.conflict", Level::Warn, texts.join("; "));
+        diagnostics::report("metric.conflict", Level::Warn, text_of(new));
     }
 
     /// Reports what was lost since the last time, if it is time.
@@ -114,6 +109,15 @@ impl SelfReport {
         }
         self.losing = !losses.is_empty();
     }
+}
+
+fn text_of(conflicts: &[Conflict]) -> String {
+    let mut texts: Vec<_> =
+        conflicts.iter().take(CONFLICTS_NAMED_MAX).map(ToString::to_string).collect();
+    if conflicts.len() > texts.len() {
+        texts.push(format!("{} more", conflicts.len() - texts.len()));
+    }
+    texts.join("; ")
 }
 
 /// Each target with those that were probably meant.
@@ -224,6 +228,7 @@ pub(super) fn publish(parts: &Parts, open_spans: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::Registry;
 
     #[test]
     fn unknown_targets_are_named_with_near_ones_up_to_a_limit() {
@@ -234,5 +239,18 @@ mod tests {
         assert!(text.ends_with(": `my_ap` (did you mean `my_app` or `my_api`?), `x`"), "{text}");
         let many: Vec<_> = (0..10).map(|n| unknown(&format!("t{n}"), &[])).collect();
         assert!(unknown_targets(&many).ends_with("`t7`, 2 more"));
+    }
+
+    #[test]
+    fn conflicts_of_metrics_are_named_up_to_a_limit() {
+        let registry = Registry::with_series_limit(1);
+        for n in 0..10 {
+            for user in ["ann", "bob", "cat"] {
+                registry.counter(&format!("logins{n}"), [("user", user)]).add(1);
+            }
+        }
+        let text = text_of(&registry.conflicts());
+        assert!(text.starts_with("metric `logins0` has 1 series: further ones"), "{text}");
+        assert!(text.contains("`logins7`") && text.ends_with("; 2 more"), "{text}");
     }
 }
