@@ -166,7 +166,7 @@ mod files {
 
     /// Makes the next write look at the path.
     fn due(output: &mut LineWriter) {
-        if let Destination::File(file) = &mut output.destination {
+        if let Opened::File(file) = &mut output.opened {
             file.make_due();
         }
     }
