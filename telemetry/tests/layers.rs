@@ -9,16 +9,17 @@
     reason = "tests"
 )]
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use telemetry_toolkit::context::{self, Propagators};
 use telemetry_toolkit::testing::MemoryExporter;
 use telemetry_toolkit::{Builder, SinkBuilder, builder};
-use tracing::{Event, Subscriber};
+use tracing::dispatcher::WeakDispatch;
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer};
 
 #[derive(Debug, Default, Clone)]
-struct Heard(Arc<Mutex<Vec<String>>>);
+struct Heard(Arc<Mutex<Vec<String>>>, Arc<OnceLock<WeakDispatch>>);
 
 impl Heard {
     fn take(&self) -> Vec<String> {
@@ -27,6 +28,10 @@ impl Heard {
 }
 
 impl<S: Subscriber> Layer<S> for Heard {
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        self.1.set(dispatch.downgrade()).expect("it is told once");
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         self.0.lock().unwrap().push(format!("{} {}", metadata.level(), metadata.target()));
@@ -66,6 +71,7 @@ fn both_get_what_they_want(heard: &Heard) {
     assert!(report.is_complete() && report.is_balanced(), "{report}");
     assert_eq!(messages(&memory), ["error", "info", "log", "told to both"]);
     assert_eq!(heard.take(), ["ERROR app", "ERROR panic"]);
+    assert!(heard.1.get().unwrap().upgrade().is_some(), "a layer hears of its subscriber");
 }
 
 fn nothing_is_left_of_us_after_a_shutdown(heard: &Heard) {

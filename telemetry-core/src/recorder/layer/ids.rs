@@ -2,7 +2,8 @@
 //!
 //! A span's extensions would hold it as well, behind a slab's reference count, a lock, a hash map
 //! and a box: 1,068 instructions a span, 1,417 under a filter of the layer. This costs a
-//! multiplication and a look at one cache line: 113 a span, all that a layer adds taken together.
+//! multiplication and a look at one cache line: all that the layer adds to the registry's and the
+//! recorder's own work is 134.
 //!
 //! # Invariants
 //!

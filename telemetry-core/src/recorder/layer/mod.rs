@@ -17,6 +17,8 @@ pub(crate) use stack::{BoxedLayer, install};
 
 use super::slots;
 use super::span;
+use crate::diagnostics;
+use crate::level::Level;
 use crate::local::{Current, Local};
 use crate::router;
 use ids::Ids;
@@ -100,8 +102,13 @@ where
     }
 
     fn on_layer(&mut self, subscriber: &mut S) {
+        let has_one = (subscriber as &dyn Subscriber).is::<Recorder>();
         self.filtered.on_layer(subscriber);
         self.filtered.inner_mut().join();
+        if has_one {
+            let text = "two `TelemetryLayer`s are in one subscriber: everything is recorded twice";
+            diagnostics::report("tracing.face", Level::Warn, text);
+        }
     }
 
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
