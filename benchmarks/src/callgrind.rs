@@ -61,8 +61,8 @@ fn total(subject: &dyn Subject, setup: &Setup, op: Op, ops: u64) -> Result<u64> 
     let out = setup.dir.join("callgrind.out");
     let mut child = Child::start_under(&valgrind(&out), subject, setup)?;
     // First calls, and what they leave to others to do.
-    child.ask(&format!("batch {} 1", op.word()))?;
-    child.ask(&format!("batch {} {ops}", op.word()))?;
+    child.ask(&format!("batch {} 1 1", op.word()))?;
+    child.ask(&format!("batch {} {ops} 1", op.word()))?;
     child.end()?;
     read_total(&out)
 }

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Barrier;
 use std::time::Instant;
 
 use crate::Result;
@@ -47,8 +48,9 @@ impl Child {
         words.extend(["__child", subject.name(), setup.purpose.word()].map(OsString::from));
         words.push(setup.dir.clone().into());
         words.push(setup.endpoint.clone().unwrap_or_default().into());
-        // The idle case has a console, whose lines nobody wants to read here.
-        let quiet = setup.purpose == Purpose::Idle || !program.is_empty();
+        // A console's lines, and what is said of faults that are wanted, nobody reads here.
+        let loud = !matches!(setup.purpose, Purpose::Idle | Purpose::Loss);
+        let quiet = !loud || !program.is_empty();
         let mut process = Command::new(&words[0])
             .args(&words[1..])
             .stdin(Stdio::piped())
@@ -67,6 +69,21 @@ impl Child {
         writeln!(self.stdin, "{request}")?;
         self.stdin.flush()?;
         self.answer()
+    }
+
+    /// Sends a request that the child does not survive, and waits for its end.
+    pub(crate) fn ask_last(mut self, request: &str) -> Result<()> {
+        writeln!(self.stdin, "{request}")?;
+        self.stdin.flush()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Kills the child and waits for its end.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
     }
 
     /// Lets the child end and waits for it.
@@ -130,27 +147,53 @@ fn answer(line: &str, dir: &Path, session: &mut Slot) -> Result<Values> {
     let op = || words.get(1).and_then(|word| Op::parse(word)).ok_or("unknown operation");
     let live = session.as_deref().ok_or("the session is over")?;
     match words.first().copied() {
-        Some("batch") => Ok(batch(live, op()?, number(2)?)),
+        Some("batch") => Ok(batch(live, op()?, number(2)?, number(3)? as usize)),
         Some("memory") => group::memory::answer(live, words[1], number(2)?),
         Some("idle") => group::idle::answer(live, words[1], dir, number(2)?),
         Some("file") => group::file::answer(session, dir, op()?, number(2)?, number(3)? as usize),
+        Some("loss") => {
+            let op = words.get(2).and_then(|word| Op::parse(word)).ok_or("unknown operation")?;
+            group::loss::answer(session, words[1], op, number(3)?)
+        }
         Some("otlp") => group::otlp::answer(session, op()?, number(2)?, number(3)?),
         _ => Err(format!("unknown request `{line}`").into()),
     }
 }
 
-/// One batch on this thread, and the processor time until all of it has left the queues.
-fn batch(session: &dyn Session, op: Op, ops: u64) -> Values {
+/// One batch on each of so many threads, and the processor time until all of it has left the
+/// queues. `ns` is what a call took on its thread.
+fn batch(session: &dyn Session, op: Op, ops: u64, threads: usize) -> Values {
     let cpu_begin = cpu_ns();
+    let ns = match threads {
+        1 => batch_here(session, op, ops),
+        _ => batch_beside(session, op, ops, threads),
+    };
+    session.settle();
+    let cpu = cpu_ns() - cpu_begin;
+    let records = (ops + WARM_UP_OPS) * op.records() * threads as u64;
+    let cpu_per_record = (records > 0).then(|| cpu as f64 / records as f64);
+    Values::default().with("ns", ns).with_some("cpu_ns_per_record", cpu_per_record)
+}
+
+fn batch_here(session: &dyn Session, op: Op, ops: u64) -> f64 {
     session.emit(op, WARM_UP_OPS);
     let begin = Instant::now();
     session.emit(op, ops);
-    let elapsed = begin.elapsed();
-    session.settle();
-    let cpu = cpu_ns() - cpu_begin;
-    let records = (ops + WARM_UP_OPS) * op.records();
-    let cpu_per_record = (records > 0).then(|| cpu as f64 / records as f64);
-    Values::default()
-        .with("ns", elapsed.as_nanos() as f64 / ops as f64)
-        .with_some("cpu_ns_per_record", cpu_per_record)
+    begin.elapsed().as_nanos() as f64 / ops as f64
+}
+
+fn batch_beside(session: &dyn Session, op: Op, ops: u64, threads: usize) -> f64 {
+    let begin_together = Barrier::new(threads);
+    let one = || {
+        session.emit(op, WARM_UP_OPS);
+        begin_together.wait();
+        let begin = Instant::now();
+        session.emit(op, ops);
+        begin.elapsed().as_nanos() as f64 / ops as f64
+    };
+    let all: Vec<f64> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        running.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    all.iter().sum::<f64>() / all.len() as f64
 }

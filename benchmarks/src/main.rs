@@ -62,7 +62,7 @@ pub(crate) struct Options {
     /// Operations a batch (callsite and span); each case has its own default.
     #[arg(long)]
     ops: Option<u64>,
-    /// Runs of each subject (filter, metrics, file and otlp).
+    /// Runs of each subject (filter, metrics, file, otlp and loss).
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Events a run (file).
@@ -93,6 +93,8 @@ pub(crate) enum GroupName {
     File,
     /// Logs and spans over OTLP to a null receiver.
     Otlp,
+    /// What is lost when something goes wrong, and who says so.
+    Loss,
     /// What live spans and threads keep in memory.
     Memory,
     /// What nothing costs, and how soon one record is visible.
@@ -121,13 +123,14 @@ fn measure(options: &Options) -> Result<()> {
     let mut report = Report::create(options.jsonl.as_deref())?;
     let wanted = |group| options.group == group || options.group == GroupName::All;
     type Run = fn(&Options, &mut Report) -> Result<()>;
-    let groups: [(GroupName, &str, Run); 8] = [
+    let groups: [(GroupName, &str, Run); 9] = [
         (GroupName::Callsite, "callsite", group::callsite::run),
         (GroupName::Span, "span", group::span::run),
         (GroupName::Filter, "filter", group::filter::run),
         (GroupName::Metrics, "metrics", group::metrics::run),
         (GroupName::File, "file", group::file::run),
         (GroupName::Otlp, "otlp", group::otlp::run),
+        (GroupName::Loss, "loss", group::loss::run),
         (GroupName::Memory, "memory", group::memory::run),
         (GroupName::Idle, "idle", group::idle::run),
     ];

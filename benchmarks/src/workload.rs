@@ -8,7 +8,7 @@
 
 use std::hint::black_box;
 
-use tracing::{Span, debug, info, info_span};
+use tracing::{Span, debug, info, info_span, instrument};
 
 /// The filter every subject gets: `DisabledLevel` is below it, `DisabledTarget` is switched off by
 /// it.
@@ -31,6 +31,9 @@ pub(crate) enum Op {
     Event,
     /// The same, through a subject's own macro instead of tracing's.
     EventMacro,
+    /// A call of an instrumented function with two arguments, with an info event of three `?`
+    /// fields in it: what a handler in a service looks like.
+    Instrumented,
     /// A debug event, where the level is info.
     DisabledLevel,
     /// An info event of a target that a directive switched off.
@@ -42,9 +45,10 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    const ALL: [(Op, &str); 6] = [
+    const ALL: [(Op, &str); 7] = [
         (Op::Event, "event"),
         (Op::EventMacro, "event_macro"),
+        (Op::Instrumented, "instrumented"),
         (Op::DisabledLevel, "disabled_level"),
         (Op::DisabledTarget, "disabled_target"),
         (Op::Span, "span"),
@@ -66,13 +70,13 @@ impl Op {
         match self {
             Op::DisabledLevel | Op::DisabledTarget => 0,
             Op::SpanTree => 10,
-            Op::Event | Op::EventMacro | Op::Span => 1,
+            Op::Event | Op::EventMacro | Op::Instrumented | Op::Span => 1,
         }
     }
 
     /// Whether its records are events.
     pub(crate) fn is_event(self) -> bool {
-        matches!(self, Op::Event | Op::EventMacro)
+        matches!(self, Op::Event | Op::EventMacro | Op::Instrumented)
     }
 }
 
@@ -100,6 +104,7 @@ pub(crate) fn tracing_emit(op: Op, ops: u64) {
                 info!(count = i, ratio = ratio(i), peer = PEER, ok = true, "request handled")
             });
         }
+        Op::Instrumented => hot_loop(ops, |i| handle(i, USER)),
         Op::DisabledLevel => hot_loop(ops, |i| {
             debug!(count = i, ratio = ratio(i), peer = PEER, ok = true, "request handled");
         }),
@@ -115,6 +120,12 @@ pub(crate) fn tracing_emit(op: Op, ops: u64) {
         }),
         Op::SpanTree => hot_loop(ops, |i| tracing_tree(i, 10)),
     }
+}
+
+#[instrument(name = "request")]
+fn handle(request_id: u64, user: &str) {
+    let (peer, parts, last) = ((PEER, 443), [1_u8, 2, 3], Some(request_id));
+    info!(?peer, ?parts, ?last, "request handled");
 }
 
 fn tracing_tree(i: u64, depth: u32) {

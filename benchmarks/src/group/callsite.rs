@@ -5,11 +5,14 @@ use crate::harness::Report;
 use crate::workload::Op;
 use crate::{Options, Result};
 
-const CASES: [Case; 4] = [
-    Case { name: "event_4_fields_in_span", op: Op::Event, ops: 2_000 },
-    Case { name: "event_macro_4_fields_in_span", op: Op::EventMacro, ops: 2_000 },
-    Case { name: "disabled_level", op: Op::DisabledLevel, ops: 20_000 },
-    Case { name: "disabled_target", op: Op::DisabledTarget, ops: 20_000 },
+const CASES: [Case; 7] = [
+    Case::new("event_4_fields_in_span", Op::Event, 2_000),
+    Case::new("event_macro_4_fields_in_span", Op::EventMacro, 2_000),
+    Case::new("event_3_debug_fields_in_instrument", Op::Instrumented, 2_000),
+    Case::new("disabled_level", Op::DisabledLevel, 20_000),
+    Case::new("disabled_target", Op::DisabledTarget, 20_000),
+    Case::new("event_4_fields_in_span_2t", Op::Event, 1_000).on(2),
+    Case::new("event_macro_4_fields_in_span_2t", Op::EventMacro, 1_000).on(2),
 ];
 
 /// Measures the group.

@@ -4,6 +4,7 @@ pub(crate) mod callsite;
 pub(crate) mod file;
 pub(crate) mod filter;
 pub(crate) mod idle;
+pub(crate) mod loss;
 pub(crate) mod memory;
 pub(crate) mod metrics;
 pub(crate) mod otlp;
@@ -25,8 +26,21 @@ use crate::{Options, Result, callgrind};
 struct Case {
     name: &'static str,
     op: Op,
-    /// Operations a batch: 2,000 records fit into every queue, the SDK's default of 2,048 included.
+    /// Operations a batch and thread: 2,000 records fit into every queue, the SDK's default of
+    /// 2,048 included.
     ops: u64,
+    threads: usize,
+}
+
+impl Case {
+    const fn new(name: &'static str, op: Op, ops: u64) -> Self {
+        Self { name, op, ops, threads: 1 }
+    }
+
+    /// The same on so many threads at once.
+    const fn on(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
 }
 
 /// A directory that is gone when the group is done.
@@ -59,14 +73,14 @@ fn rounds(
     }
     for case in cases {
         for (subject, mut values) in measure(case, options, &mut children) {
-            if options.callgrind {
+            if options.callgrind && case.threads == 1 {
                 let setup = setup(Purpose::CallSite, &dir.path().join("callgrind"), subject);
                 match callgrind::instructions(subject, &setup, case.op) {
                     Ok(ir) => values = values.with("ir", ir.round()),
                     Err(error) => left_out("callgrind", subject, &error),
                 }
             }
-            report.add(row(group, case.name, subject, 1, values))?;
+            report.add(row(group, case.name, subject, case.threads, values))?;
         }
     }
     children.into_iter().try_for_each(|(_, child)| child.end())
@@ -80,7 +94,8 @@ fn measure(
     options: &Options,
     children: &mut Vec<Installed>,
 ) -> Vec<(&'static dyn Subject, Values)> {
-    let request = format!("batch {} {}", case.op.word(), options.ops.unwrap_or(case.ops));
+    let ops = options.ops.unwrap_or(case.ops);
+    let request = format!("batch {} {ops} {}", case.op.word(), case.threads);
     let mut batches: BTreeMap<&str, Vec<Values>> = BTreeMap::new();
     for _ in 0..options.batches {
         children.retain_mut(|(subject, child)| {

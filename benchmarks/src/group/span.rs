@@ -5,9 +5,10 @@ use crate::harness::Report;
 use crate::workload::Op;
 use crate::{Options, Result};
 
-const CASES: [Case; 2] = [
-    Case { name: "span_2_fields", op: Op::Span, ops: 2_000 },
-    Case { name: "span_tree_10", op: Op::SpanTree, ops: 200 },
+const CASES: [Case; 3] = [
+    Case::new("span_2_fields", Op::Span, 2_000),
+    Case::new("span_tree_10", Op::SpanTree, 200),
+    Case::new("span_2_fields_2t", Op::Span, 1_000).on(2),
 ];
 
 /// Measures the group.

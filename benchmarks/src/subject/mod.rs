@@ -5,19 +5,27 @@
 //! - A subject writes into the same kind of sink, with the same content, as every other.
 //! - `emit` does only what a caller of the library does; waiting is `settle`'s.
 
+mod emit_file;
 mod fastrace;
+mod ftlog;
+mod log_session;
+mod logforth;
 mod otel_log_bridge;
+mod otel_sdk;
 mod ours;
 mod registry;
 mod slog_async;
 mod subscriber_fmt;
 mod subscriber_json;
+mod subscriber_json_sync;
 mod tracing_off;
 mod tracing_opentelemetry;
 
 use std::path::PathBuf;
 
 use tracing_subscriber::filter::Targets;
+
+use self::log_session::LogSession;
 
 use crate::workload::{FILTER, Op};
 use crate::{Options, Result};
@@ -36,19 +44,27 @@ pub(crate) enum Purpose {
     OtlpSpans,
     /// What is kept in memory: `Setup::json_file`, with default settings.
     Memory,
+    /// Everything goes to `Setup::json_file`, set up as the library's own documentation shows.
+    Loss,
     /// Console on stderr, `Setup::json_file` and OTLP at once, with default settings.
     Idle,
 }
 
 impl Purpose {
-    const ALL: [(Purpose, &str); 6] = [
+    const ALL: [(Purpose, &str); 7] = [
         (Purpose::CallSite, "callsite"),
         (Purpose::File, "file"),
         (Purpose::OtlpLogs, "otlp-logs"),
         (Purpose::OtlpSpans, "otlp-spans"),
         (Purpose::Memory, "memory"),
+        (Purpose::Loss, "loss"),
         (Purpose::Idle, "idle"),
     ];
+
+    /// Does everything go into files?
+    fn is_of_files(self) -> bool {
+        matches!(self, Self::CallSite | Self::File | Self::Loss)
+    }
 
     /// The word for it between parent and child.
     pub(crate) fn word(self) -> &'static str {
@@ -101,6 +117,11 @@ pub(crate) trait Subject: Sync {
         false
     }
 
+    /// Whether it writes to the very path it is given; else it makes up names.
+    fn writes_where_it_is_told(&self) -> bool {
+        true
+    }
+
     /// Whether it takes part where it is installed for `purpose` and repeats `op`.
     fn runs(&self, purpose: Purpose, op: Op) -> bool;
 
@@ -130,6 +151,8 @@ pub(crate) trait Session: Sync {
 pub(crate) struct Outcome {
     /// Time callers were made to wait for room, where the subject counts it.
     pub(crate) blocked_ms: Option<f64>,
+    /// Records that it says it lost, where it says so.
+    pub(crate) counted_lost: Option<u64>,
 }
 
 /// Every subject, ours first.
@@ -142,8 +165,13 @@ pub(crate) fn all() -> &'static [&'static dyn Subject] {
         &registry::TracingRegistry,
         &subscriber_json::SubscriberJson,
         &subscriber_fmt::SubscriberFmt,
+        &subscriber_json_sync::SubscriberJsonSync,
         &slog_async::SlogAsync,
+        &logforth::Logforth,
+        &emit_file::EmitFile,
+        &ftlog::Ftlog,
         &fastrace::Fastrace,
+        &otel_sdk::OtelSdk,
         &tracing_opentelemetry::TracingOpenTelemetry::Default,
         &tracing_opentelemetry::TracingOpenTelemetry::LargeQueue,
         &otel_log_bridge::OtelLogBridge::Default,

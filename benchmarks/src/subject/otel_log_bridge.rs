@@ -75,6 +75,12 @@ fn provider<E: LogExporter + 'static>(exporter: E, config: BatchConfig) -> SdkLo
     SdkLoggerProvider::builder().with_log_processor(processor).build()
 }
 
+/// A provider whose exporter does nothing, with room for everything a case emits.
+pub(super) fn provider_without_export() -> SdkLoggerProvider {
+    let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE_LARGE);
+    provider(NoExport, config.build())
+}
+
 #[derive(Debug)]
 struct NoExport;
 

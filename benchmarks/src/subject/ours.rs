@@ -59,7 +59,7 @@ impl Subject for Ours {
                 let builder = builder.json_file(setup.json_file());
                 builder.otlp_endpoint(endpoint.unwrap_or_else(|| "http://127.0.0.1:9".to_owned()))
             }
-            Purpose::CallSite | Purpose::File | Purpose::Memory => {
+            Purpose::CallSite | Purpose::File | Purpose::Memory | Purpose::Loss => {
                 builder.no_console().json_file(setup.json_file())
             }
         };
@@ -96,6 +96,9 @@ impl Session for Installed {
 
     fn finish(self: Box<Self>) -> Outcome {
         let report = self.0.shutdown_within(Duration::from_secs(60));
-        Outcome { blocked_ms: Some(report.blocked.as_secs_f64() * 1e3) }
+        Outcome {
+            blocked_ms: Some(report.blocked.as_secs_f64() * 1e3),
+            counted_lost: Some(report.lost()),
+        }
     }
 }

@@ -28,7 +28,7 @@ impl Subject for SlogAsync {
 
     fn runs(&self, purpose: Purpose, op: Op) -> bool {
         let knows = matches!(op, Op::Event | Op::DisabledLevel);
-        knows && matches!(purpose, Purpose::CallSite | Purpose::File)
+        knows && purpose.is_of_files()
     }
 
     fn install(&self, setup: &Setup) -> Result<Box<dyn Session>> {
@@ -38,10 +38,14 @@ impl Subject for SlogAsync {
             .add_default_keys()
             .add_key_value(o!("target" => FnValue(|record: &Record<'_>| record.module())))
             .build();
-        let (drain, guard) = Async::new(json.fuse())
-            .chan_size(CHANNEL_RECORDS)
-            .overflow_strategy(OverflowStrategy::Block)
-            .build_with_guard();
+        let drain = Async::new(json.fuse());
+        let (drain, guard) = match setup.purpose {
+            Purpose::Loss => drain.build_with_guard(),
+            _ => drain
+                .chan_size(CHANNEL_RECORDS)
+                .overflow_strategy(OverflowStrategy::Block)
+                .build_with_guard(),
+        };
         let logger = Logger::root(LevelFilter::new(drain, Level::Info).fuse(), o!());
         Ok(Box::new(Installed { logger, guard, lines, emitted: AtomicU64::new(0) }))
     }

@@ -1,9 +1,10 @@
 //! tracing-subscriber's JSON layer over tracing-appender's non-blocking writer, which waits instead
 //! of losing lines.
 
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
@@ -32,12 +33,43 @@ impl Subject for SubscriberJson {
     }
 
     fn install(&self, setup: &Setup) -> Result<Box<dyn Session>> {
+        if setup.purpose == Purpose::Loss {
+            return install_as_documented(setup);
+        }
         let keep = if setup.purpose == Purpose::File { Keep::All } else { Keep::Recent };
         let (sink, lines) = Sink::create(&setup.json_file(), keep)?;
         let (writer, guard) = NonBlockingBuilder::default().lossy(false).finish(sink);
         let layer = fmt::layer().json().with_writer(writer);
         registry().with(layer).with(targets()?).try_init()?;
         Ok(Box::new(Installed { lines, guard, emitted: AtomicU64::new(0) }))
+    }
+}
+
+/// A file behind `non_blocking`, with everything left at its default.
+fn install_as_documented(setup: &Setup) -> Result<Box<dyn Session>> {
+    let file = File::options().append(true).create(true).open(setup.json_file())?;
+    let (writer, guard) = tracing_appender::non_blocking(file);
+    let dropped = writer.error_counter();
+    registry().with(fmt::layer().json().with_writer(writer)).with(targets()?).try_init()?;
+    Ok(Box::new(AsDocumented { guard, dropped }))
+}
+
+struct AsDocumented {
+    guard: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Session for AsDocumented {
+    fn emit(&self, op: Op, ops: u64) {
+        tracing_emit(op, ops);
+    }
+
+    fn settle(&self) {}
+
+    fn finish(self: Box<Self>) -> Outcome {
+        drop(self.guard);
+        let counted_lost = Some(self.dropped.dropped_lines() as u64);
+        Outcome { counted_lost, ..Outcome::default() }
     }
 }
 

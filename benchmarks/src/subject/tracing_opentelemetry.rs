@@ -72,6 +72,12 @@ fn provider<E: SpanExporter + 'static>(exporter: E, config: BatchConfig) -> SdkT
     SdkTracerProvider::builder().with_span_processor(processor).build()
 }
 
+/// A provider whose exporter does nothing, with room for everything a case emits.
+pub(super) fn provider_without_export() -> SdkTracerProvider {
+    let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE_LARGE);
+    provider(NoExport, config.build())
+}
+
 #[derive(Debug)]
 struct NoExport;
 
