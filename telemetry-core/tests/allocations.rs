@@ -90,7 +90,8 @@ fn warm_thread_allocates_nothing_for_events_spans_and_measurements() {
     sizes.record(1.0);
     sizes.record(-1.0);
     // Further and further apart, so that buckets are merged again and again.
-    let wide = |n: u64| (1.0 + (n % 60) as f64).exp2() * if n % 2 == 0 { 1.0 } else { -1.0 };
+    let wide =
+        |n: u64| (1.0 + (n % 60) as f64).exp2() * if n.is_multiple_of(2) { 1.0 } else { -1.0 };
     let of_values = allocations(|| (0..100_000).for_each(|n| sizes.record(wide(n))));
     measure("/a");
     let of_measurements = allocations(|| (0..EVENTS).for_each(|_| measure("/a")));

@@ -3,6 +3,7 @@
 //! One test, because the process has one.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may say so")]
+#![expect(clippy::disallowed_macros, reason = "tests emit as users do")]
 
 use std::time::Duration;
 use telemetry_toolkit::ledger::Signal;

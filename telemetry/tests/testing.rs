@@ -1,6 +1,7 @@
 //! Tests as users write them: many in a process that also starts telemetry.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may say so")]
+#![expect(clippy::disallowed_macros, reason = "tests emit as users do")]
 
 use std::process::Command;
 use std::time::Duration;
