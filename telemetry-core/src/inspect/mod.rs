@@ -7,7 +7,7 @@
 //!   its answer, the rest is told.
 //! - Lists are bounded, and say what they leave out. Values of fields are as exporters get them:
 //!   what is redacted there is redacted here.
-//! - The user's code is called by [`watch`](crate::watch) alone, within a limited time.
+//! - The user's code is called by [`watch`] alone, within a limited time.
 
 mod rows;
 mod suspects;
