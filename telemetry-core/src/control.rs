@@ -20,7 +20,7 @@ use crate::level::Level;
 use crate::plan::{Plan, Scope};
 use crate::router::{self, Pace};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// How many temporary filters a pipeline may have at once.
@@ -135,12 +135,14 @@ pub(crate) struct Control {
     /// Of a scoped pipeline.
     scope: OnceLock<Weak<Scope>>,
     state: Mutex<State>,
+    /// Held for reading from before a change until it has been told of.
+    telling: RwLock<()>,
 }
 
 impl Control {
     pub(crate) fn new(settings: Settings, plan: Arc<Plan>, intake: Arc<Intake>) -> Self {
         let state = Mutex::new(State { settings, plan, next_id: 1 });
-        Self { intake, scope: OnceLock::new(), state }
+        Self { intake, scope: OnceLock::new(), state, telling: RwLock::new(()) }
     }
 
     /// The pipeline is a scoped one.
@@ -150,6 +152,16 @@ impl Control {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn telling(&self) -> RwLockReadGuard<'_, ()> {
+        self.telling.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until every change that was made has been told of: before the end of the pipeline,
+    /// whose exporters are to hear of it.
+    pub(crate) fn wait_until_told(&self) {
+        drop(self.telling.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Changes the filters, and returns when that holds everywhere.
@@ -183,6 +195,7 @@ impl Control {
 
     /// Sets the filter of the exporters that have none of their own.
     pub(crate) fn set_common(&self, filter: &Filter, by: By) -> Result<(), Error> {
+        let _telling = self.telling();
         let before =
             self.change(|settings, _| Ok(std::mem::replace(&mut settings.common, filter.clone())))?;
         let text = format!("the filter is `{}`, and was `{}`", filter.masked(), before.masked());
@@ -191,6 +204,7 @@ impl Control {
     }
 
     fn set_own(&self, exporter: &str, filter: Option<Filter>) -> Result<(), Error> {
+        let _telling = self.telling();
         let (before, now) = self.change(|settings, _| {
             let common = settings.common.clone();
             let own = &mut settings.exporter(exporter)?.own;
@@ -216,6 +230,7 @@ impl Control {
             let right = format!("more than nothing and at most {TEMPORARY_LIFE_MAX:?}");
             return Err(Error::setting("life", format_args!("{life:?}"), &right));
         }
+        let _telling = self.telling();
         let added = self.change(|settings, next_id| {
             if settings.temporary.len() >= TEMPORARY_MAX {
                 let right = format!("at most {TEMPORARY_MAX}");
@@ -240,6 +255,7 @@ impl Control {
 
     /// Takes temporary filters away, and tells of it.
     fn remove(&self, is_over: impl Fn(&Temporary) -> bool, why: &str) -> Result<bool, Error> {
+        let _telling = self.telling();
         let removed = self.change(|settings, _| {
             let (over, left) =
                 settings.temporary.drain(..).partition(|temporary| is_over(temporary));

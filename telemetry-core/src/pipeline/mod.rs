@@ -253,6 +253,7 @@ impl Pipeline {
         let Watches { file, hangup } = std::mem::take(&mut *self.watches());
         drop(hangup);
         file.iter().for_each(|file| file.end());
+        self.shared.control.wait_until_told();
         let deadline = after(timeout);
         self.shared.commands.push(Command::Shutdown(deadline));
         self.shared.intake.waker.awake();

@@ -42,12 +42,13 @@ fn run(scenario: &str) -> (String, ExitStatus) {
 fn run_beside(scenario: &str, meanwhile: impl Fn(libc::pid_t)) -> (String, ExitStatus) {
     let path = std::env::temp_dir().join(format!("{scenario}-{}.txt", std::process::id()));
     let _ = std::fs::remove_file(&path);
+    let said = path.with_extension("err");
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &scenario_path(), "--nocapture", "--test-threads=1"])
         .env(SCENARIO, scenario)
         .env("TELEMETRY_TEST_FILE", &path)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(&said).unwrap())
         .spawn()
         .unwrap();
     let deadline = telemetry_core::clock::now() + Duration::from_secs(60);
@@ -62,7 +63,12 @@ fn run_beside(scenario: &str, meanwhile: impl Fn(libc::pid_t)) -> (String, ExitS
         meanwhile(child.id() as libc::pid_t);
     };
     let text = std::fs::read_to_string(&path).unwrap_or_default();
+    if !status.success() {
+        // Shown if the test fails.
+        print!("{}", std::fs::read_to_string(&said).unwrap_or_default());
+    }
     let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_file(&said);
     (text, status)
 }
 
