@@ -318,6 +318,24 @@ impl Builder {
         self
     }
 
+    /// Sets whether the console tells the ends of spans, a line each with its duration: JSON lines
+    /// do unless set, lines for people do not. `OTEL_TRACES_EXPORTER=console` says the same. An
+    /// exporter of [`console`](Self::console) has a setting of its own.
+    pub fn console_spans(mut self, on: bool) -> Self {
+        self.shown.spans.set(Some(on));
+        self
+    }
+
+    /// Sets whether the console tells what the poller reads, a short line a poll: it does not
+    /// unless set. JSON lines have all metrics as often then. An exporter of
+    /// [`console`](Self::console) has a setting of its own for the line; this one gives it the
+    /// interval.
+    #[cfg(feature = "poller")]
+    pub fn console_polls(mut self, on: bool) -> Self {
+        self.shown.polls.set(on);
+        self
+    }
+
     /// Sets what the console takes.
     pub fn console_filter(mut self, filter: &str) -> Self {
         if let Some(filter) = self.parsed(filter) {

@@ -180,9 +180,10 @@ impl Builder {
 
     fn show_outputs(&self, config: &mut Config) {
         config.show("console", &self.console, console);
-        let Shown { spans, metrics } = &self.shown;
+        let Shown { spans, metrics, polls } = &self.shown;
         config.show("console.spans", spans, as_usual);
         config.show("console.metrics", metrics, as_usual);
+        config.show("console.polls", polls, on_off);
         config.show("json_file", &self.json, |json| match json {
             JsonOutput::Off => "off".to_owned(),
             JsonOutput::File(path) => path.display().to_string(),

@@ -116,7 +116,7 @@ pub use telemetry_core::{counter, event, gauge, histogram};
 pub use telemetry_core::TelemetryLayer;
 
 #[cfg(feature = "console")]
-pub use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style};
+pub use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style, Time};
 #[cfg(feature = "http")]
 pub use telemetry_http::headers;
 #[cfg(feature = "tower")]

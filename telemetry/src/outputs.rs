@@ -107,11 +107,13 @@ pub(crate) fn choose(
 pub(crate) struct Shown {
     pub(crate) spans: Setting<Option<bool>>,
     pub(crate) metrics: Setting<Option<bool>>,
+    /// Is the poller's reading told, a line a poll? JSON lines have it among the metrics.
+    pub(crate) polls: Setting<bool>,
 }
 
 impl Default for Shown {
     fn default() -> Self {
-        Self { spans: Setting::new(None), metrics: Setting::new(None) }
+        Self { spans: Setting::new(None), metrics: Setting::new(None), polls: Setting::new(false) }
     }
 }
 
@@ -136,7 +138,8 @@ pub(crate) fn lines(style: Style, stream: Stream, shown: Shown) -> Result<SinkBu
     let builder = telemetry_console::ConsoleExporter::builder()
         .style(style)
         .spans(shown.spans.unwrap_or(false))
-        .metrics(shown.metrics.unwrap_or(false));
+        .metrics(shown.metrics.unwrap_or(false))
+        .polls(*shown.polls);
     let builder = match stream {
         Stream::Stdout => builder.stdout(),
         Stream::Stderr => builder.stderr(),

@@ -89,9 +89,16 @@ impl Builder {
 
     fn pipeline(self, warnings: &mut Vec<Warning>) -> Result<pipeline::Builder, Error> {
         let interval = *self.metric_interval;
+        // A line a poll needs the metrics of each.
+        #[cfg(feature = "poller")]
+        let polled = self.poller.filter(|_| *self.shown.polls);
+        #[cfg(not(feature = "poller"))]
+        let polled = None;
         let console = outputs::console(self.console.into_value(), self.shown, connection::of)?;
-        let console =
-            console.map(|sink| outputs::sink(sink, self.filters.console.into_value(), interval));
+        let console = console.map(|sink| {
+            let interval = polled.map_or(interval, |period| interval.min(period));
+            outputs::sink(sink, self.filters.console.into_value(), interval)
+        });
         let json = outputs::json(self.json, warnings)?;
         let json = json.map(|sink| outputs::sink(sink, self.filters.json.into_value(), interval));
         #[cfg(feature = "otlp-http")]

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may say so")]
 
 use std::process::{Command, Output};
+#[cfg(all(target_os = "linux", feature = "poller"))]
+use std::time::Duration;
 
 const CHILD: &str = "TELEMETRY_TEST_CHILD";
 const LONG: &str = "TELEMETRY_TEST_LONG";
@@ -164,4 +166,43 @@ fn pipe_gets_json_unless_told_otherwise() {
             assert_eq!(text.contains("hello"), !part.is_empty(), "{variable}: {output:?}");
         }
     }
+}
+
+/// As a child, tells the end of a span and polls until its standard input ends.
+#[cfg(all(target_os = "linux", feature = "poller"))]
+fn polled_as_child() -> bool {
+    let is_child = std::env::var_os(CHILD).is_some();
+    if is_child {
+        let builder = telemetry_toolkit::builder().from_env().console_spans(true);
+        let builder = builder.console_polls(true).poll_period(Duration::from_millis(20));
+        let _telemetry = builder.init().unwrap();
+        tracing::info_span!("request", path = "/x").in_scope(|| {});
+        let _ = std::io::stdin().read_line(&mut String::new());
+    }
+    is_child
+}
+
+#[cfg(all(target_os = "linux", feature = "poller"))]
+#[test]
+fn ends_of_spans_and_polls_are_lines_if_asked_for() {
+    use std::io::BufRead;
+    use std::process::Stdio;
+    if polled_as_child() {
+        return;
+    }
+    let mut command = child("ends_of_spans_and_polls_are_lines_if_asked_for");
+    command.env("TELEMETRY_CONSOLE", "compact@stdout").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut lines = std::io::BufReader::new(running.stdout.take().unwrap()).lines();
+    let close = " INFO request{path=/x}: console: close duration=";
+    let (mut has_close, mut polls) = (false, 0);
+    while polls < 2 || !has_close {
+        let line = lines.next().unwrap().unwrap();
+        has_close |= line.contains(close);
+        let words = [" poll ", " memory=", " threads=", " uptime="];
+        polls += usize::from(words.iter().all(|word| line.contains(word)));
+    }
+    drop(running.stdin.take());
+    lines.for_each(drop);
+    assert!(running.wait().unwrap().success());
 }

@@ -1,16 +1,17 @@
 //! The exporter and its builder.
 
 use crate::colours::Colours;
-use crate::encode::{Encoder, Time};
+use crate::encode::{Encoder, without_polled};
 use crate::style::Style;
+use crate::time::Time;
 use std::io::Write;
 use std::sync::Arc;
-use telemetry_core::Error;
 use telemetry_core::batch::{Batch, Record};
 use telemetry_core::export::{Ack, Exporter, Outcome, Signals};
 use telemetry_core::ledger::{Cause, Signal};
 use telemetry_core::metric::Snapshot;
 use telemetry_core::output::{Destination, LineWriter};
+use telemetry_core::{Error, clock};
 
 /// So much is gathered for one write(2): what a pipe takes at once.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -22,6 +23,7 @@ const GATHER_BYTES: usize = 64 * 1024;
 pub struct ConsoleExporter {
     name: String,
     signals: Signals,
+    polls: bool,
     encoder: Encoder,
     output: LineWriter,
 }
@@ -33,13 +35,25 @@ impl ConsoleExporter {
     }
 }
 
+impl ConsoleExporter {
+    /// Writes the line of all metrics but for those that have a line of their own.
+    fn put_metrics(&mut self, snapshot: &Snapshot) {
+        let others = self.polls.then(|| without_polled(snapshot));
+        let snapshot = others.as_ref().unwrap_or(snapshot);
+        if snapshot.points() > 0 {
+            self.encoder.snapshot(snapshot, self.output.line());
+            self.output.end_line(Signal::Metric);
+        }
+    }
+}
+
 impl Exporter for ConsoleExporter {
     fn name(&self) -> &str {
         &self.name
     }
 
     fn signals(&self) -> Signals {
-        self.signals
+        self.signals.set(Signals::METRICS, self.signals.contains(Signals::METRICS) || self.polls)
     }
 
     fn export(&mut self, batch: Batch, ack: Ack) {
@@ -53,8 +67,12 @@ impl Exporter for ConsoleExporter {
             return ack.finish(Outcome::Delivered);
         }
         self.output.begin();
-        self.encoder.snapshot(snapshot, self.output.line());
-        self.output.end_line(Signal::Metric);
+        if self.polls && self.encoder.poll(snapshot, self.output.line()) {
+            self.output.end_line(Signal::Metric);
+        }
+        if self.signals.contains(Signals::METRICS) {
+            self.put_metrics(snapshot);
+        }
         // All points are one unit of output.
         ack.finish(match self.output.finish() {
             Outcome::Delivered => Outcome::Delivered,
@@ -73,6 +91,7 @@ pub struct ConsoleExporterBuilder {
     colours: Colours,
     signals: Signals,
     time: Time,
+    polls: bool,
 }
 
 impl Default for ConsoleExporterBuilder {
@@ -83,7 +102,8 @@ impl Default for ConsoleExporterBuilder {
             style: None,
             colours: Colours::Auto,
             signals: Signals::LOGS,
-            time: Time::Told,
+            time: Time::Utc,
+            polls: false,
         }
     }
 }
@@ -139,9 +159,21 @@ impl ConsoleExporterBuilder {
         self
     }
 
-    /// Does a record begin with its time? Yes, unless set; never in [`Style::Journald`].
-    pub fn time(mut self, time: bool) -> Self {
-        self.time = if time { Time::Told } else { Time::LeftOut };
+    /// Is the poller's reading written, a short line for each that is new when metrics come: what
+    /// the process uses of processor, memory, threads, files? No, unless set.
+    ///
+    /// A counter is told as its rate since the line before. What stands there is left out of the
+    /// lines of [`metrics`](Self::metrics). For a line a poll, the exporter's
+    /// [metric interval](telemetry_core::pipeline::SinkBuilder::metric_interval) is to be the
+    /// poller's period.
+    pub fn polls(mut self, polls: bool) -> Self {
+        self.polls = polls;
+        self
+    }
+
+    /// How a record's time is told; [`Time::Utc`] unless set, and never in [`Style::Journald`].
+    pub fn time(mut self, time: Time) -> Self {
+        self.time = time;
         self
     }
 
@@ -159,7 +191,8 @@ impl ConsoleExporterBuilder {
         Ok(ConsoleExporter {
             name: self.name,
             signals: self.signals,
-            encoder: Encoder::new(style, palette, self.time),
+            polls: self.polls,
+            encoder: Encoder::new(style, palette, self.time, clock::unix_ns()),
             output: output.gather(GATHER_BYTES),
         })
     }

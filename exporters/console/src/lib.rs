@@ -9,8 +9,9 @@
 //! ```text
 //!   request{method=GET path=/x} › query{rows=3}
 //! 09:00:00.123Z INFO  stored it                                bytes=512 user="Jane Doe"  app::db
+//! 09:00:00.124Z DEBUG close query                              duration=1.50ms rows=3  app::db
 //!   (no span)
-//! 09:00:00.124Z ERROR no luck                                  error="cannot store"  app
+//! 09:00:00.125Z ERROR no luck                                  error="cannot store"  app
 //!   caused by: disk is full
 //! ```
 //!
@@ -41,6 +42,22 @@
 //! `field.`, what a key may not hold is percent-encoded, and of spans' fields with the same name
 //! that of the innermost is told. Values are quoted if need be, with the escapes of JSON; `cut=true`
 //! ends a line that does not hold everything.
+//!
+//! # What else may be told
+//!
+//! - **Time** is UTC; with [`Time::SinceStart`] it is the seconds since the exporter was built
+//!   (`+12.345s`).
+//! - **Ends of spans** ([`spans`](ConsoleExporterBuilder::spans)), a line each, with name, duration
+//!   and all fields, those of its status and errors included: `close query … duration=1.50ms`. The
+//!   duration is that from the begin to the end; how long the span was entered is not measured.
+//! - **The poller's reading** ([`polls`](ConsoleExporterBuilder::polls)), a short line each:
+//!
+//! ```text
+//! 09:00:10.000Z poll cpu=3.2% memory=12.3MiB virtual=276.8MiB threads=5 fds=6 switches=12/s faults=3/s read=0B/s written=2.0KiB/s uptime=70s
+//! ```
+//!
+//! - **Metrics** ([`metrics`](ConsoleExporterBuilder::metrics)), all on one line an interval, or a
+//!   line a point in `logfmt`.
 //!
 //! # What is common to them
 //!
@@ -73,7 +90,9 @@
 //!   record together, but for the line of its spans.
 //! - The line of a metric snapshot is at most 8 KiB; how many points are left out stands at its
 //!   end. In `logfmt` all of its lines together are at most about 1 MiB.
-//! - Finished spans and metrics are left out unless asked for.
+//! - Finished spans, readings and metrics are left out unless asked for. The poller's metrics are
+//!   known by their names: those of the process, the system, the container and tokio. Metrics that
+//!   come beside a reading and are not asked for count as delivered.
 //!
 //! # Example
 //!
@@ -91,7 +110,9 @@ mod colours;
 mod encode;
 mod exporter;
 mod style;
+mod time;
 
 pub use colours::Colours;
 pub use exporter::{ConsoleExporter, ConsoleExporterBuilder};
 pub use style::Style;
+pub use time::Time;

@@ -10,7 +10,8 @@
 
 use super::fields::{Pieces, Told, each_told};
 use super::text::{put_bytes, put_f64, put_integer};
-use super::{Encoder, LINE_BYTES_MAX, Time, is_named, path};
+use super::{Encoder, LINE_BYTES_MAX, is_named, path};
+use crate::time::Time;
 use std::collections::HashSet;
 use std::io::Write;
 use telemetry_core::batch::{Record, SpanView};
@@ -92,11 +93,29 @@ impl Encoder {
         }
     }
 
+    /// Appends the line of the poller's reading.
+    pub(super) fn logfmt_poll<'i>(
+        &mut self,
+        unix_ns: u64,
+        pairs: impl Iterator<Item = (&'i str, f64)>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut line = self.begin_line(unix_ns, out);
+        line.pair("msg", |line| line.text("poll"));
+        let mut seen = HashSet::new();
+        for (key, value) in pairs.filter(|(key, _)| seen.insert(*key)) {
+            if line.key(|out| put_field_key(out, key)) {
+                line.whole_or_float(value);
+            }
+        }
+        line.end();
+    }
+
     fn begin_line<'a>(&mut self, unix_ns: u64, out: &'a mut Vec<u8>) -> Line<'a> {
         let begin = out.len();
         let mut line =
             Line { begin, end_max: begin + LINE_BYTES_MAX - END.len(), out, is_cut: false };
-        if self.time == Time::Told {
+        if self.time != Time::Off {
             line.pair("ts", |line| self.clock.put(unix_ns, line.out));
         }
         line
@@ -214,6 +233,16 @@ impl Line<'_> {
                     other => self.text(&other.to_string()),
                 }
             }
+        }
+    }
+
+    /// Writes a float that may be a count.
+    fn whole_or_float(&mut self, value: f64) {
+        const EXACT_MAX: f64 = (1_u64 << 53) as f64;
+        if value.fract() == 0.0 && value.abs() <= EXACT_MAX {
+            put_integer(self.out, value as i64);
+        } else {
+            put_f64(self.out, value);
         }
     }
 

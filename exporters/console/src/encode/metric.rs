@@ -10,7 +10,7 @@ use telemetry_core::Level;
 use telemetry_core::metric::{Data, HistogramValue, Labels, Metric, Number, Snapshot, Value};
 
 /// The longest line of a snapshot, but for the number of points that are left out.
-const SNAPSHOT_BYTES_MAX: usize = 8 * 1024;
+pub(super) const SNAPSHOT_BYTES_MAX: usize = 8 * 1024;
 
 impl Encoder {
     /// Appends the lines of a snapshot; nothing if it has no points.
@@ -23,13 +23,7 @@ impl Encoder {
             return self.logfmt_snapshot(snapshot, out);
         }
         let begin = out.len();
-        if self.style == Style::Journald {
-            compact::put_priority(out, Level::Info);
-        }
-        self.put_time(snapshot.unix_ns, out);
-        self.palette.begin(out, Role::Strong);
-        out.extend_from_slice(b"metrics");
-        self.palette.end(out);
+        self.begin_metrics(snapshot.unix_ns, "metrics", out);
         let mut left = points;
         for metric in &snapshot.metrics {
             for index in 0..metric.data.points() {
@@ -45,6 +39,17 @@ impl Encoder {
             }
         }
         out.push(b'\n');
+    }
+
+    /// Begins a line of metrics with its time and a word.
+    pub(super) fn begin_metrics(&mut self, unix_ns: u64, word: &str, out: &mut Vec<u8>) {
+        if self.style == Style::Journald {
+            compact::put_priority(out, Level::Info);
+        }
+        self.put_time(unix_ns, out);
+        self.palette.begin(out, Role::Strong);
+        out.extend_from_slice(word.as_bytes());
+        self.palette.end(out);
     }
 
     fn put_point(&self, metric: &Metric, index: usize, out: &mut Vec<u8>) {
@@ -122,7 +127,7 @@ fn is_count(unit: &str) -> bool {
     unit.is_empty() || unit == "1" || unit.starts_with('{') && unit.ends_with('}')
 }
 
-fn put_quantity(out: &mut Vec<u8>, value: f64, unit: &str) {
+pub(super) fn put_quantity(out: &mut Vec<u8>, value: f64, unit: &str) {
     match unit {
         "s" => match Duration::try_from_secs_f64(value) {
             Ok(duration) => drop(write!(out, "{duration:.2?}")),
@@ -154,7 +159,7 @@ fn put_size(out: &mut Vec<u8>, bytes: f64) {
 }
 
 /// Writes up to three decimals where they tell something.
-fn put_rounded(out: &mut Vec<u8>, value: f64) {
+pub(super) fn put_rounded(out: &mut Vec<u8>, value: f64) {
     let size = value.abs();
     if size != 0.0 && !(1e-2..1e15).contains(&size) {
         put_f64(out, value);

@@ -12,14 +12,20 @@ mod compact;
 mod fields;
 mod logfmt;
 mod metric;
+mod poll;
 mod pretty;
 mod text;
 
 use crate::colours::{Palette, Role, SEQUENCE_BYTES_MAX};
 use crate::style::Style;
+use crate::time::Time;
 use fields::{Callsites, Told, put_fields};
+use poll::LastPoll;
+pub(crate) use poll::without_polled;
 use pretty::ToldSpans;
+use std::io::Write;
 use std::ops::Range;
+use std::time::Duration;
 use telemetry_core::batch::{Record, SPAN_DEPTH_MAX, SpanView};
 use telemetry_core::time_text::TimeText;
 use text::put_text;
@@ -32,19 +38,14 @@ pub(crate) const JOURNAL_BYTES_MAX: usize = 47 * 1024;
 /// What is kept of a batch's spans; then it starts anew.
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Does a line begin with its time?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Time {
-    Told,
-    LeftOut,
-}
-
 /// Makes lines.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     style: Style,
     palette: Palette,
     time: Time,
+    /// When the time began that [`Time::SinceStart`] tells.
+    start_unix_ns: u64,
     clock: TimeText,
     callsites: Callsites,
     span_palette: Palette,
@@ -54,17 +55,19 @@ pub(crate) struct Encoder {
     kept: Vec<u8>,
     /// Which spans the reader of the pretty style has seen last.
     told_spans: ToldSpans,
+    last_poll: LastPoll,
 }
 
 impl Encoder {
-    pub(crate) fn new(style: Style, palette: Palette, time: Time) -> Self {
+    pub(crate) fn new(style: Style, palette: Palette, time: Time, start_unix_ns: u64) -> Self {
         // In the pretty style the whole path of spans is dimmed.
         let span_palette = if style == Style::Pretty { Palette::Plain } else { palette };
-        let time = if style == Style::Journald { Time::LeftOut } else { time };
+        let time = if style == Style::Journald { Time::Off } else { time };
         Self {
             style,
             palette,
             time,
+            start_unix_ns,
             clock: TimeText::new(),
             callsites: Callsites::new(style, palette),
             span_palette,
@@ -72,6 +75,7 @@ impl Encoder {
             spans: Vec::new(),
             kept: Vec::new(),
             told_spans: ToldSpans::default(),
+            last_poll: LastPoll::default(),
         }
     }
 
@@ -92,19 +96,32 @@ impl Encoder {
     }
 
     fn put_time(&mut self, unix_ns: u64, out: &mut Vec<u8>) {
-        if self.time == Time::LeftOut {
+        if self.time == Time::Off {
             return;
         }
         self.palette.begin(out, Role::Quiet);
         let begin = out.len();
-        self.clock.put(unix_ns, out);
-        if self.style == Style::Pretty {
-            // `09:00:00.123Z` of `2026-11-22T09:00:00.123456Z`.
-            out.drain(begin + 23..begin + 26);
-            out.drain(begin..begin + 11);
+        if self.time == Time::SinceStart {
+            self.put_since_start(unix_ns, out);
+        } else {
+            self.clock.put(unix_ns, out);
+            if self.style == Style::Pretty {
+                // `09:00:00.123Z` of `2026-11-22T09:00:00.123456Z`.
+                out.drain(begin + 23..begin + 26);
+                out.drain(begin..begin + 11);
+            }
         }
         self.palette.end(out);
         out.push(b' ');
+    }
+
+    /// Writes `+12.345s`, and blanks behind it: in front, it would be no begin of a record.
+    fn put_since_start(&self, unix_ns: u64, out: &mut Vec<u8>) {
+        let since = Duration::from_nanos(unix_ns.saturating_sub(self.start_unix_ns));
+        let (digits, columns) = if self.style == Style::Pretty { (3, 9) } else { (6, 12) };
+        let begin = out.len();
+        let _ = write!(out, "+{:.digits$}s", since.as_secs_f64());
+        out.resize(out.len().max(begin + columns), b' ');
     }
 
     /// Writes `outer{…}:inner{…}`, with what is to stand between two.
@@ -201,4 +218,25 @@ fn path(span: SpanView<'_>) -> ([Option<SpanView<'_>>; SPAN_DEPTH_MAX], usize) {
 fn is_named(record: &Record<'_>) -> bool {
     let name = record.name();
     record.origin().is_none() && !(name.is_empty() || name == "event" || name.starts_with("event "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_since_the_start_is_aligned_and_never_indents() {
+        let of = |style, unix_ns| {
+            let encoder = Encoder::new(style, Palette::Plain, Time::SinceStart, 1_000_000_000);
+            let mut out = Vec::new();
+            encoder.put_since_start(unix_ns, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(of(Style::Pretty, 1_000_000_000), "+0.000s  ");
+        assert_eq!(of(Style::Pretty, 13_345_678_901), "+12.346s ");
+        assert_eq!(of(Style::Pretty, 5_001_000_000_000), "+5000.000s");
+        assert_eq!(of(Style::Compact, 13_345_678_901), "+12.345679s ");
+        // It happened before: a record that waited, or a clock that was set back.
+        assert_eq!(of(Style::Compact, 5), "+0.000000s  ");
+    }
 }

@@ -10,6 +10,7 @@
 //! # Invariants
 //!
 //! - A line that is not indented begins a record, and every record has one such line.
+//! - The end of a span is one line, which has its fields: the spans around it are not told for it.
 
 use super::fields::{Told, each_told, put_indexed_key, put_message};
 use super::text::{put_text, put_value, put_word};
@@ -36,7 +37,9 @@ pub(super) struct ToldSpans {
 impl Encoder {
     /// Appends the lines of a record, and before them its spans if they are not the last ones told.
     pub(super) fn pretty(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        self.put_span_line(record, out);
+        if record.kind() != Kind::SpanClose {
+            self.put_span_line(record, out);
+        }
         let begin = out.len();
         self.put_time(record.unix_ns(), out);
         out.extend_from_slice(&self.callsites.of(record.callsite()).level);
@@ -52,9 +55,7 @@ impl Encoder {
             Some(origin) => put_target(out, origin.target, self.palette),
             None => out.extend_from_slice(&self.callsites.of(record.callsite()).target),
         }
-        if record.kind() == Kind::Event {
-            self.put_causes(record, out);
-        }
+        self.put_causes(record, out);
         self.end(begin, out);
     }
 
@@ -88,16 +89,27 @@ impl Encoder {
         });
     }
 
-    fn put_close(&self, record: &Record<'_>, out: &mut Vec<u8>) {
-        self.palette.begin(out, Role::Strong);
-        out.extend_from_slice(b"close");
-        self.palette.end(out);
-        out.push(b' ');
-        self.palette.begin(out, Role::Key);
+    /// Writes `close request`, the duration where fields begin, and the fields.
+    fn put_close(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        let palette = self.palette;
+        palette.begin(out, Role::Strong);
+        let begin = out.len();
+        out.extend_from_slice(b"close ");
+        put_text(out, record.name());
+        let columns = columns_of(&out[begin..]);
+        palette.end(out);
+        out.resize(out.len() + 1 + MESSAGE_COLUMNS.saturating_sub(columns), b' ');
+        palette.begin(out, Role::Key);
         out.extend_from_slice(b"duration");
-        self.palette.end(out);
+        palette.end(out);
         let duration = Duration::from_nanos(record.duration_ns());
         let _ = write!(out, "={duration:.2?}");
+        let pieces = self.callsites.of(record.callsite());
+        each_told(record.fields(), pieces, Told::All, |index, field| {
+            out.push(b' ');
+            put_indexed_key(out, index, field.key, pieces, palette);
+            put_field(out, &field);
+        });
     }
 
     /// Writes a line for each source of each error.

@@ -1,7 +1,7 @@
 //! The lines as they are documented.
 
 use crate::support::{NOW, text_of};
-use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder};
+use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Time};
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::export::{Exporter, Outcome, Signals};
@@ -41,7 +41,7 @@ fn event_inside_two_spans() {
 
 #[test]
 fn end_of_a_span_is_told_if_asked_for() {
-    let text = text_of(plain().spans(true).time(false), request());
+    let text = text_of(plain().spans(true).time(Time::Off), request());
     let line = text.lines().nth(1).unwrap();
     assert_eq!(
         line,
@@ -67,7 +67,7 @@ fn error_is_told_with_its_sources() {
     let error = ErrorFixture::of(["outer", "inner", "root"]).unwrap();
     let mut fixture = BatchFixture::new();
     fixture.event("app", Level::Error, &["error"], None, NOW, |w| w.error(0, &error));
-    let text = text_of(plain().time(false), fixture.finish());
+    let text = text_of(plain().time(Time::Off), fixture.finish());
     assert_eq!(text, "ERROR app: error=\"outer: inner: root\"\n");
 }
 
@@ -77,7 +77,7 @@ fn event_of_the_log_crate_has_its_own_target_and_keys() {
     let pairs: [(&str, &dyn telemetry_core::record::Encode); 3] =
         [("n", &1_u8), ("two words", &true), ("n", &2_u8)];
     fixture.log_event("dep::module", Level::Warn, "hi", &pairs, NOW);
-    let text = text_of(plain().time(false), fixture.finish());
+    let text = text_of(plain().time(Time::Off), fixture.finish());
     assert_eq!(text, " WARN dep::module: hi \"two words\"=true n=2\n");
 }
 
@@ -92,7 +92,7 @@ fn later_value_of_a_spans_field_replaces_the_earlier() {
         w.u64(0, 1);
         w.u64(1, 2);
     });
-    let text = text_of(plain().time(false), fixture.finish());
+    let text = text_of(plain().time(Time::Off), fixture.finish());
     assert_eq!(text, "TRACE s{dup=2}: app: a=2\n");
 }
 

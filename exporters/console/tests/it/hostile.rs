@@ -172,6 +172,29 @@ proptest! {
             check(&sink.text(), lines, style)?;
         }
     }
+
+    #[test]
+    fn no_text_of_a_poll_reaches_the_terminal_unescaped(
+        names in prop::collection::vec(text(), 1..4),
+        unit in text(),
+        value in text(),
+    ) {
+        let registry = Registry::new();
+        for name in &names {
+            let name = format!("process.{name}");
+            registry.describe(&name, &unit, "");
+            registry.gauge(&name, Labels::new().with("a", value.clone())).set(0.5);
+        }
+        let snapshot = registry.snapshot(NOW);
+        let lines = usize::from(snapshot.points() > 0);
+        for style in STYLES {
+            let sink = Lines::default();
+            let builder = ConsoleExporter::builder().polls(true).colours(Colours::Never);
+            let builder = builder.style(style).writer(Box::new(sink.clone()));
+            export_metrics(&mut builder.build().unwrap(), snapshot.clone());
+            check(&sink.text(), lines, style)?;
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod format;
 mod hostile;
+mod polls;
 mod styles;
 mod support;
 mod transport;

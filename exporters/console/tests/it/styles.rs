@@ -3,7 +3,7 @@
 use crate::format::request;
 use crate::hostile::pairs;
 use crate::support::{NOW, text_of};
-use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style};
+use telemetry_console::{Colours, ConsoleExporter, ConsoleExporterBuilder, Style, Time};
 use telemetry_core::Level;
 use telemetry_core::batch::Batch;
 use telemetry_core::metric::{Buckets, Registry};
@@ -59,7 +59,7 @@ fn pretty_tells_spans_only_where_they_change() {
     }
     event(&mut fixture, None, "e");
     event(&mut fixture, None, "f");
-    let text = text_of(plain(Style::Pretty).time(false), fixture.finish());
+    let text = text_of(plain(Style::Pretty).time(Time::Off), fixture.finish());
     let expected = concat!(
         "INFO  a  app\n  job\nINFO  b  app\nINFO  c  app\n",
         "  job\nINFO  d  app\n  (no span)\nINFO  e  app\nINFO  f  app\n"
@@ -72,7 +72,7 @@ fn pretty_tells_sources_of_an_error_below_it() {
     let error = ErrorFixture::of(["outer one", "inner\nERROR forged", "root"]);
     let mut fixture = BatchFixture::new();
     fixture.event("app", Level::Error, &["error"], None, NOW, |w| w.error(0, &error.unwrap()));
-    let text = text_of(plain(Style::Pretty).time(false), fixture.finish());
+    let text = text_of(plain(Style::Pretty).time(Time::Off), fixture.finish());
     let expected = concat!(
         "ERROR error=\"outer one\"  app\n",
         "  caused by: inner\\nERROR forged\n",
@@ -90,7 +90,7 @@ fn pretty_record_that_is_cut_has_no_line_without_indent() {
         let mut fixture = BatchFixture::new();
         let error = ErrorFixture::of(&sources).unwrap();
         fixture.event("app", Level::Error, &["error"], None, NOW, |w| w.error(0, &error));
-        let text = text_of(plain(Style::Pretty).time(false), fixture.finish());
+        let text = text_of(plain(Style::Pretty).time(Time::Off), fixture.finish());
         assert!(text.len() <= 64 * 1024);
         assert_eq!(text.lines().filter(|line| !line.starts_with("  ")).count(), 1);
     }
@@ -114,7 +114,7 @@ fn logfmt_is_pairs_of_unique_keys() {
 fn logfmt_field_that_meets_a_key_of_the_envelope_is_prefixed() {
     let names = ["level", "field.level", "msg", "message", "a b", "empty"];
     let batch = one(Level::Warn, &names, &["1", "2", "3", "4", "5=5", ""]);
-    let text = text_of(plain(Style::Logfmt).time(false), batch);
+    let text = text_of(plain(Style::Logfmt).time(Time::Off), batch);
     let expected = "level=warn target=app msg=4 field.level=1 field.field.level=2 field.msg=3 \
                     a%20b=\"5=5\" empty=\"\"\n";
     assert_eq!(text, expected);

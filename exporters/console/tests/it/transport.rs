@@ -33,7 +33,8 @@ fn batch_is_written_when_it_is_acknowledged() {
 fn closed_pipe_loses_and_does_not_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut exporter = ConsoleExporter::builder().writer(Box::new(writer)).build().unwrap();
+    let mut exporter =
+        ConsoleExporter::builder().metrics(true).writer(Box::new(writer)).build().unwrap();
     let lost = Units::of(Signal::Log, 7);
     let expected = Outcome::Partial { lost, cause: Cause::WriteFailed };
     assert_eq!(export(&mut exporter, events(7)), expected);
