@@ -13,8 +13,10 @@ use telemetry_toolkit::{Builder, HeadSampler, Sampler, SinkBuilder, builder};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
+/// What telemetry says of itself is left out: a warning comes sooner or later.
 fn quiet(memory: &MemoryExporter) -> Builder {
-    builder().no_console().poller(false).exporter(SinkBuilder::new(memory.clone())).exit_hook(false)
+    let builder = builder().no_console().poller(false).filter("info,telemetry=off");
+    builder.exporter(SinkBuilder::new(memory.clone())).exit_hook(false)
 }
 
 /// Opens a span (of a caller's trace if it sends flags), a child inside it and an event in that;
