@@ -117,10 +117,11 @@ pub(crate) fn describe(registry: &Registry) {
 pub(crate) fn measurements() -> Vec<Measurement> {
     vec![
         Measurement::new("process.rusage", Box::new(linux::rusage)),
-        Measurement::new("process.stat", Box::new(linux::stat)),
         Measurement::new("process.statm", Box::new(linux::statm)),
         Measurement::new("process.io", Box::new(linux::io)),
         Measurement::new("process.fd", Box::new(linux::fd)),
+        // Last: who sees a new uptime sees the whole reading.
+        Measurement::new("process.stat", Box::new(linux::stat)),
     ]
 }
 

@@ -7,9 +7,10 @@
 //! # Invariants
 //!
 //! - A reading that was told is not told again: whoever asks for metrics in between (a flush, the
-//!   end) makes no line.
-//! - A counter is told as its rate since the reading before, and left out if that is not known yet:
-//!   with the first one, or after less than [`RATE_TIME_MIN`].
+//!   end) makes no line. It is known by its [`UPTIME`], or where there is none by all of its values.
+//! - A counter is told as its rate since the reading before, by the same clock: how long a reading
+//!   waited for its line changes no rate. It is left out if its rate is not known yet, with the
+//!   first reading or after less than [`RATE_TIME_MIN`].
 //! - Metrics are known by their names: what has its place in [`WORDS`] stands first, in that order
 //!   and by that word; the rest of the namespaces in [`NAMESPACES`] behind it, by its own name.
 
@@ -36,8 +37,11 @@ const WORDS: [(&str, &str, &str); 10] = [
     ("process.paging.faults", "", "faults"),
     ("process.disk.io", "read", "read"),
     ("process.disk.io", "write", "written"),
-    ("process.uptime", "", "uptime"),
+    (UPTIME, "", "uptime"),
 ];
+
+/// When a reading was made; the poller measures it last.
+const UPTIME: &str = "process.uptime";
 
 /// No rate is told over less.
 const RATE_TIME_MIN: Duration = Duration::from_millis(500);
@@ -95,11 +99,30 @@ impl LastPoll {
     fn read(&mut self, snapshot: &Snapshot) -> Option<Vec<Item>> {
         let metrics: Vec<Metric> =
             snapshot.metrics.iter().filter(|metric| is_polled(metric)).cloned().collect();
-        if metrics.is_empty() || metrics == self.metrics {
+        let read = Self { unix_ns: snapshot.unix_ns, metrics };
+        if read.metrics.is_empty() || read.is_again(self) {
             return None;
         }
-        let before = std::mem::replace(self, Self { unix_ns: snapshot.unix_ns, metrics });
+        let before = std::mem::replace(self, read);
         Some(self.items(&before))
+    }
+
+    fn is_again(&self, before: &Self) -> bool {
+        match (self.uptime(), before.uptime()) {
+            (Some(uptime), Some(earlier)) => uptime.total_cmp(&earlier).is_eq(),
+            _ => self.metrics == before.metrics,
+        }
+    }
+
+    fn uptime(&self) -> Option<f64> {
+        sum(self.metric(UPTIME)?, &|_| true)
+    }
+
+    /// The time from one reading to the next, if rates can be told over it.
+    fn time_since(&self, before: &Self) -> Option<f64> {
+        let by_clock = || self.unix_ns.checked_sub(before.unix_ns).map(|ns| ns as f64 / 1e9);
+        let by_uptime = self.uptime().zip(before.uptime()).map(|(now, earlier)| now - earlier);
+        by_uptime.or_else(by_clock).filter(|time| *time >= RATE_TIME_MIN.as_secs_f64())
     }
 
     fn items(&self, before: &Self) -> Vec<Item> {
@@ -135,10 +158,8 @@ impl LastPoll {
             return Some(Item { key, value, unit, is_rate: false });
         }
         let earlier = sum(before.metric(&metric.name)?, is_one)?;
-        let time = Duration::from_nanos(self.unix_ns.checked_sub(before.unix_ns)?);
-        let is_long = time >= RATE_TIME_MIN;
-        let value = (value - earlier).max(0.0) / time.as_secs_f64();
-        is_long.then_some(Item { key, value, unit, is_rate: true })
+        let value = (value - earlier).max(0.0) / self.time_since(before)?;
+        Some(Item { key, value, unit, is_rate: true })
     }
 
     fn metric(&self, name: &str) -> Option<&Metric> {

@@ -74,6 +74,37 @@ fn poll_is_one_line_with_rates_since_the_one_before() {
 }
 
 #[test]
+fn rate_is_over_the_time_between_readings_not_between_lines() {
+    let lines = Lines::default();
+    let builder = plain(Style::Compact).polls(true).time(Time::Off);
+    let mut exporter = builder.writer(Box::new(lines.clone())).build().unwrap();
+    let registry = Registry::new();
+    registry.describe("process.cpu.time", "s", "");
+    for (second, uptime, unix_ns) in [(1, 60.0, NOW), (5, 70.0, NOW + SECOND / 4)] {
+        registry.counter_f64("process.cpu.time", ()).add(f64::from(second));
+        registry.gauge("process.uptime", ()).set(uptime);
+        export_metrics(&mut exporter, registry.snapshot(unix_ns));
+    }
+    // What changes between two readings waits for the next one.
+    registry.gauge("tokio.workers.busy", ()).set(0.5);
+    export_metrics(&mut exporter, registry.snapshot(NOW + SECOND));
+    assert_eq!(lines.text(), "poll uptime=60\npoll cpu=50.0% uptime=70\n");
+}
+
+#[test]
+fn poll_without_uptime_is_timed_by_the_snapshots() {
+    let lines = Lines::default();
+    let builder = plain(Style::Compact).polls(true).time(Time::Off);
+    let mut exporter = builder.writer(Box::new(lines.clone())).build().unwrap();
+    let registry = Registry::new();
+    for unix_ns in [NOW, NOW + 2 * SECOND, NOW + 2 * SECOND + SECOND / 4] {
+        registry.counter("tokio.polls", ()).add(8);
+        export_metrics(&mut exporter, registry.snapshot(unix_ns));
+    }
+    assert_eq!(lines.text(), "poll\npoll tokio.polls=4/s\npoll\n");
+}
+
+#[test]
 fn poll_in_logfmt_is_one_line_of_numbers() {
     let text = told(plain(Style::Logfmt).polls(true));
     let lines: Vec<_> = text.lines().map(|line| pairs(line).unwrap()).collect();
