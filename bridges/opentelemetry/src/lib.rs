@@ -47,10 +47,12 @@
 
 mod convert;
 mod follow;
+mod layer;
 mod names;
 mod propagator;
 mod tracer;
 
+pub use layer::{LayerSpan, LayerTracer};
 pub use propagator::Propagator;
 pub use tracer::{Span, Tracer, TracerProvider};
 

@@ -136,7 +136,7 @@ enum Rank {
 }
 
 impl Span {
-    fn without_record(scope: Arc<str>, context: SpanContext) -> Self {
+    pub(crate) fn without_record(scope: Arc<str>, context: SpanContext) -> Self {
         Self { scope, context, handle: None, owned: None, status: Rank::Unset }
     }
 

@@ -6,11 +6,12 @@
 
 use super::carried::Parent;
 use super::{SpanContext, span_context};
-use crate::callsite::Callsite;
+use crate::callsite::{self, Callsite};
 use crate::local;
 use crate::propagation::RemoteContext;
 use crate::record::Writer;
-use crate::recorder::{self, opened};
+use crate::recorder::{self, opened, slots};
+use std::sync::atomic::Ordering;
 use tracing_core::Dispatch;
 use tracing_core::span::Id;
 
@@ -37,6 +38,29 @@ impl OpenSpan {
     pub fn current() -> Option<Self> {
         let handle = local::with(|local| local.current.get().handle)?;
         recorder::current_of(handle).map(|_| Self(handle))
+    }
+
+    /// The span that the thread opened last, if it is still open and known by that: it may be
+    /// forgotten at any time.
+    pub fn newest() -> Option<Self> {
+        let handle = local::with(|local| local.newest_handle().load(Ordering::Relaxed))?;
+        recorder::current_of(handle).map(|_| Self(handle))
+    }
+
+    /// The span as a number, to put where only a number can be.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// What [`to_bits`](Self::to_bits) has made a number of; any other number is a span that is
+    /// over.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Where the span was opened.
+    pub fn callsite(self) -> Option<&'static Callsite> {
+        callsite::by_id(slots::read(self.0)?.callsite)
     }
 
     /// The span that a `tracing` span is to us; `None` when nobody records it.

@@ -105,10 +105,11 @@ impl Spans {
         });
     }
 
-    /// Links a span to the one it follows from.
+    /// Links a span to the one it follows from, once.
     pub(crate) fn link(&mut self, record: RawRecord<'_>) {
         self.change(record.span_id(), |data| {
-            if data.links.len() < LINKS_MAX {
+            let is_known = data.links.contains(&record.follows_from());
+            if !is_known && data.links.len() < LINKS_MAX {
                 data.links.push(record.follows_from());
             }
         });
