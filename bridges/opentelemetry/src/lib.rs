@@ -11,6 +11,8 @@
 //! - `opentelemetry::global::get_text_map_propagator` reads and writes the headers that
 //!   [`telemetry_core::context`] does.
 //!
+//! [`LayerTracer`] is for libraries that know `tracing-opentelemetry`; it works without [`install`].
+//!
 //! ```
 //! use opentelemetry::trace::{TraceContextExt, Tracer};
 //! use opentelemetry::{Context, KeyValue};
