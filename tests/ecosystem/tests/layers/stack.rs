@@ -52,6 +52,8 @@ static STACK: LazyLock<Stack> = LazyLock::new(|| {
         .no_console()
         .poller(false)
         .exporter(sink)
+        // Their layer has spans of its own here, which it attaches: they are not ours.
+        .opentelemetry(false)
         .layer(tracing_error::ErrorLayer::default())
         .layer(sentry_tracing::layer().with_filter(LevelFilter::INFO))
         .layer(
