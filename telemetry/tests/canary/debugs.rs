@@ -17,6 +17,11 @@ pub(crate) fn all(telemetry: &Telemetry, report: &Report) -> String {
     show(telemetry);
     show(report);
     show(&telemetry.report());
+    let snapshot = telemetry.snapshot();
+    show(&snapshot);
+    show(&(snapshot.to_string(), snapshot.to_json()));
+    show(&(telemetry.inspector(), telemetry.config(), telemetry.config().to_string()));
+    show(&telemetry.filters());
     show(&Redaction::default());
     show(&Secret::new(canary("secret")));
     settings(&mut show);

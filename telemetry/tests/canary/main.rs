@@ -96,6 +96,13 @@ fn no_canary_is_in_any_output() {
             let count = outputs.count(output, "[redacted]");
             assert!(count > plant::PLACES.len(), "{style}: {count} times in {output}");
         }
+        for (output, mark) in [("debug.txt", "outbox"), ("log.jsonl", "temporary filter")] {
+            assert!(outputs.count(output, mark) > 0, "{style}: no `{mark}` in {output}");
+        }
+        if cfg!(feature = "opentelemetry") {
+            assert!(outputs.count("collector", "otel_list") == 0, "{style}");
+            assert!(outputs.count("collector", "db.password") > 1, "{style}");
+        }
         for output in ["debug.txt", "snapshots.txt", "report.txt"] {
             assert!(outputs.count(output, "redacted") > 0, "{style}: {output}");
         }

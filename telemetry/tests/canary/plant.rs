@@ -67,6 +67,7 @@ fn builder(folder: &Path, memory: &MemoryExporter) -> Builder {
         .resource("upstream", format!("http://ann:{}@host", canary("resource_url")))
         .resource("note", text_canary("resource"))
         .resource("owner.iban", canary("resource_added"))
+        .metric_label("deploy.token", canary("global_label"))
         .redact_values([PATTERN, &canary("literal_pattern")])
         .baggage_fields(["client.secret", "tier"])
         .from_env()
@@ -97,7 +98,12 @@ pub(crate) fn run(folder: &Path) {
     texts();
     metrics();
     http2::talk();
+    filters(&telemetry);
+    opentelemetry();
     let report = telemetry.flush(Duration::from_secs(20)).unwrap();
+    let open = tracing::info_span!("open", password = canary("open"), text = text_canary("open"));
+    let _open = open.entered();
+    let _watch = telemetry_toolkit::watch("outbox", 10, || 3);
     shown.push_str(&debugs::all(&telemetry, &report));
     write(folder, "debug.txt", &shown);
     let report = telemetry.shutdown();
@@ -177,6 +183,37 @@ fn texts() {
     panicked.unwrap_err();
 }
 
+/// Filters are told of when they change.
+fn filters(telemetry: &Telemetry) {
+    let filters = telemetry.filters();
+    let text = |place: &str| format!("[{{session_token=\"{}\"}}]=trace", canary(place));
+    let temporary = filters.add(&text("temporary"), Duration::from_secs(60)).unwrap();
+    filters.set_of("json", &format!("trace,{}", text("own_filter"))).unwrap();
+    filters.set(&format!("trace,[{{iban={}}}]=off", canary("set_filter"))).unwrap();
+    assert!(filters.set(&format!("trace,[{{iban={}]", canary("wrong_set"))).is_err());
+    tracing::info!("told of {filters:?} {temporary:?} {:?}", filters.temporary());
+    temporary.cancel().unwrap();
+}
+
+#[cfg(feature = "opentelemetry")]
+fn opentelemetry() {
+    use opentelemetry::KeyValue;
+    use opentelemetry::trace::{Span, Status, TraceContextExt, Tracer};
+    let tracer = opentelemetry::global::tracer("canary");
+    let secret = || KeyValue::new("db.password", canary("otel"));
+    let attributes = vec![secret(), KeyValue::new("list", text_canary("otel_list"))];
+    let mut span = tracer.span_builder("otel").with_attributes(attributes).start(&tracer);
+    span.set_attribute(KeyValue::new("api_key", canary("otel_set")));
+    span.add_event("happened", vec![secret(), KeyValue::new("t", text_canary("otel_event"))]);
+    span.set_status(Status::error(format!("at http://u:{}@h", canary("otel_status"))));
+    span.end();
+    let ours = tracing::info_span!("ours");
+    ours.in_scope(|| opentelemetry::Context::current().span().set_attribute(secret()));
+}
+
+#[cfg(not(feature = "opentelemetry"))]
+fn opentelemetry() {}
+
 fn metrics() {
     let registry = telemetry_toolkit::metric::global();
     registry.counter("own", [("token", canary("label"))]).add(1);
@@ -184,6 +221,10 @@ fn metrics() {
     registry.gauge("own.gauge", [("url", url)]).set(1.0);
     registry.histogram("own.histogram", [("iban", canary("label_added"))]).record(1.0);
     metrics::counter!("foreign", "api_key" => canary("foreign_label")).increment(1);
+    let (token, iban) = (canary("macro"), canary("macro_added"));
+    telemetry_toolkit::counter!("macro", "token" => token, "iban" => iban, "n" => 1).add(1);
+    telemetry_toolkit::histogram!("macro.literal", "cookie" => "cnry-literal").record(1.0);
+    telemetry_toolkit::gauge!("macro.url", "url" => format!("http://u:{iban}@h")).set(1.0);
     registry.counter("conflict", [("password", canary("conflict"))]).add(1);
     registry.gauge("conflict", [("password", canary("conflict"))]).set(1.0);
 }
