@@ -23,7 +23,7 @@ use crate::record::{Header, RawField, RawKey, Value, Writer};
 use crate::router;
 use crate::rules::{Carried, Holder, Rules};
 use crate::tape;
-use tracing_core::span::{Attributes, Record};
+use tracing_core::span::Record;
 
 /// What decides about a record of this thread.
 struct Judge<'a> {
@@ -173,6 +173,16 @@ pub(super) fn tracing_event(
     }
 }
 
+/// Decides about an event in a span, without a look at its fields.
+#[cold]
+#[inline(never)]
+pub(super) fn event_without_fields(local: &Local, callsite: &Callsite, handle: u64) -> Decision {
+    let decided = judged(local, callsite, |judge| {
+        judge.decision(callsite, judge.event_sinks(local, callsite, handle, 0))
+    });
+    decided.unwrap_or(Decision::NOBODY)
+}
+
 /// Decides about an event of our own macro.
 ///
 /// Its values can be asked for once only: where they decide, it is written and decided about then
@@ -285,15 +295,15 @@ impl NewSpan {
     }
 }
 
-/// Decides about a new span; `None` = it is not even there.
+/// Decides about a new span, whose fields `visit` lets be held; `None` = it is not even there.
 ///
 /// A span that rules could have touched is there whoever wants it.
 #[inline(never)]
 pub(super) fn new_span(
     local: &Local,
     callsite: &Callsite,
-    attributes: &Attributes<'_>,
     parent: Current,
+    visit: impl FnOnce(&mut Holder<'_>),
 ) -> Option<NewSpan> {
     let decided = judged(local, callsite, |judge| {
         let static_sinks = judge.verdict.static_sinks;
@@ -301,7 +311,7 @@ pub(super) fn new_span(
             return NewSpan::plain(judge.decision(callsite, static_sinks));
         };
         let around = judge.around(local, parent.handle, rules);
-        let carried = judge.held(local, None, |holder| attributes.record(holder));
+        let carried = judge.held(local, None, visit);
         let level = callsite.level();
         let sinks = rules.decide(level, static_sinks, around, carried.directives, true);
         let decision = judge.decision(callsite, sinks);

@@ -5,7 +5,7 @@
 //! - Whoever opens one ends it, once; what is done to it afterwards is counted and ignored.
 //! - Directives of fields do not see its fields; those of targets and names hold.
 
-use super::dynamic::NewSpan;
+use super::dynamic::{self, NewSpan};
 use super::span::{close_at, forget_newest, open_span, stale, update};
 use super::{decision, emit_event, slots};
 use crate::callsite::Callsite;
@@ -21,10 +21,12 @@ pub(crate) fn start(
 ) -> Option<u64> {
     let open = |local: &local::Local| {
         let decision = decision(local, callsite);
-        if decision.sinks() == 0 {
-            return slots::DISABLED;
-        }
-        let span = NewSpan::plain(decision).captured();
+        let span = match decision.sinks() {
+            0 if decision.is_dynamic() => dynamic::new_span(local, callsite, parent, |_| {}),
+            0 => None,
+            _ => Some(NewSpan::plain(decision)),
+        };
+        let Some(span) = span.map(NewSpan::captured) else { return slots::DISABLED };
         let handle = open_span(local, callsite, parent, span, || ticks, write);
         // The thread that opened it does not enter it.
         forget_newest(local, handle);
@@ -46,7 +48,10 @@ pub(crate) fn emit_in(
 ) {
     local::with(|local| {
         let Some(current) = slots::read_current(handle) else { return stale(local, handle) };
-        let decision = decision(local, callsite);
+        let mut decision = decision(local, callsite);
+        if decision.is_dynamic() {
+            decision = dynamic::event_without_fields(local, callsite, handle);
+        }
         if decision.sinks() != 0 {
             emit_event(local, callsite, decision, current, |_| {}, write);
         }

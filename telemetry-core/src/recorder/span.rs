@@ -108,7 +108,9 @@ fn new_span_unusual(
     let decision = decision(local, callsite);
     let parent = parent(local);
     let span = match decision.sinks() {
-        0 if decision.is_dynamic() => dynamic::new_span(local, callsite, attributes, parent),
+        0 if decision.is_dynamic() => {
+            dynamic::new_span(local, callsite, parent, |holder| attributes.record(holder))
+        }
         0 => None,
         _ => Some(NewSpan::plain(decision)),
     };

@@ -160,6 +160,40 @@ fn spans_of_another_thread_count_by_their_parents() {
 }
 
 #[test]
+fn spans_by_handle_are_decided_by_names_and_what_is_around_them() {
+    use telemetry_core::Level;
+    use telemetry_core::context::{self, OwnedSpan, SpanParent};
+    let span = context::span_callsite(Level::Debug, "library", "by handle");
+    let event = context::event_callsite(Level::Debug, "library", "happened");
+    let open = || {
+        let span = OwnedSpan::start(span, SpanParent::Current, None, |_| {});
+        if let Some(span) = &span {
+            span.open().emit(event, |_| {});
+        }
+    };
+    let table = [
+        ("info", 0, 0),
+        ("debug,[other]=off", 2, 2),
+        ("info,[around]=debug", 1, 1),
+        ("debug,[around]=off", 1, 1),
+        ("info,[\"by handle\"]=debug", 2, 2),
+        ("info,[{n=1}]=debug", 0, 0),
+    ];
+    for (filter, spans, events) in table {
+        let memory = MemoryExporter::new("memory");
+        let sink = SinkBuilder::new(memory.clone()).filter(filter.parse().unwrap());
+        let pipeline = crate::face::builder().sink(sink).scoped().unwrap();
+        pipeline.run(|| {
+            open();
+            tracing::trace_span!("around").in_scope(open);
+        });
+        shut_down(pipeline);
+        let handles = memory.spans().iter().filter(|span| span.name == "by handle").count();
+        assert_eq!((handles, memory.events().len()), (spans, events), "{filter}");
+    }
+}
+
+#[test]
 fn too_many_dynamic_directives_of_all_exporters_are_an_error() {
     let sink = |n: usize| {
         let filter: Vec<_> = (0..40).map(|k| format!("[s{n}_{k}]=info")).collect();

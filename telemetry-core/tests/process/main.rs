@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_macros,
+    clippy::print_stdout,
     reason = "tests"
 )]
 
