@@ -13,6 +13,8 @@ mod documents {
     mod metrics {}
     #[doc = include_str!("../../docs/layers.md")]
     mod layers {}
+    #[doc = include_str!("../../docs/inspection.md")]
+    mod inspection {}
     #[doc = include_str!("../../docs/sampling.md")]
     mod sampling {}
     #[doc = include_str!("../../docs/redaction.md")]

@@ -10,6 +10,10 @@
 mod config;
 mod doctor;
 mod filter;
+#[cfg(unix)]
+mod inspect;
+#[cfg(unix)]
+mod process;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -32,6 +36,9 @@ enum Command {
     /// Check filters, and explain what they do.
     #[command(subcommand)]
     Filter(filter::Command),
+    /// See what a running process is doing: open spans, threads, tasks, queues, exporters.
+    #[cfg(unix)]
+    Inspect(inspect::Arguments),
 }
 
 /// What a command has to say.
@@ -51,15 +58,24 @@ impl Answer {
     }
 }
 
+/// Writes to standard output at once.
+fn print(text: &str) -> std::io::Result<()> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
 fn main() -> ExitCode {
     let answer = match Arguments::parse().command {
         Command::Config(command) => config::run(&command),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Filter(command) => filter::run(&command),
+        #[cfg(unix)]
+        Command::Inspect(arguments) => inspect::run(&arguments),
     };
     // A reader that is gone, as in `telemetry … | head`, is no reason to panic.
     let errors = std::io::stderr().lock().write_all(answer.errors.as_bytes());
-    match std::io::stdout().lock().write_all(answer.output.as_bytes()).and(errors) {
+    match print(&answer.output).and(errors) {
         Ok(()) => ExitCode::from(answer.status),
         Err(_) => ExitCode::FAILURE,
     }

@@ -8,6 +8,7 @@
 
 use crate::attributes::{self, Attributes};
 use crate::environment::{self, Console, Format, Settings, Warning};
+use crate::inspect::doors::Doors;
 use crate::metrics::Metrics;
 #[cfg(feature = "otlp-http")]
 use crate::otlp::Otlp;
@@ -122,6 +123,7 @@ pub struct Builder {
     #[cfg(feature = "poller")]
     pub(crate) measurements: Vec<(String, Measurement)>,
     pub(crate) globals: Globals,
+    pub(crate) doors: Doors,
     pub(crate) errors: Vec<Error>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) is_strict: Setting<bool>,
@@ -172,6 +174,7 @@ impl Default for Builder {
                 #[cfg(feature = "opentelemetry")]
                 opentelemetry: Setting::new(true),
             },
+            doors: Doors::default(),
             errors: Vec::new(),
             warnings: Vec::new(),
             is_strict: Setting::new(false),
@@ -454,6 +457,28 @@ impl Builder {
     }
 }
 
+/// Who may look at what the process is doing; nobody by default.
+impl Builder {
+    /// Lets `telemetry inspect` look, through a Unix socket of mode 600 at `path`; in it, if that
+    /// is a directory. `"auto"` is a directory of the user's, and `"off"` takes back what was said
+    /// before. `TELEMETRY_INSPECT` says the same.
+    ///
+    /// Wherever it is, the number of the process leads to it: `telemetry inspect 4711`. It must not
+    /// lie in a directory that everybody may write to, unless that is sticky, as `/tmp` is.
+    pub fn inspect_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.doors.socket.set(Some(path.into()));
+        self
+    }
+
+    /// Lets the process tell what it is doing when it gets a signal (`libc::SIGUSR1`): on standard
+    /// error, and, shortened to 15 KiB of JSON, as a record of target `telemetry`. A handler that
+    /// was there is called, too.
+    pub fn inspect_signal(mut self, signal: i32) -> Self {
+        self.doors.signal.set(Some(signal));
+        self
+    }
+}
+
 /// What of the process is taken over; all of it by default.
 impl Builder {
     /// Sets whether the global `tracing` subscriber is ours. Without it, events and spans go to
@@ -541,6 +566,7 @@ impl Builder {
         self.is_strict.read(settings.strict.then_some(true), "TELEMETRY_STRICT");
         self.is_disabled.read(settings.disabled.then_some(true), "OTEL_SDK_DISABLED");
         self.filter.read(settings.filter, "RUST_LOG");
+        self.doors.socket.read(settings.inspect.map(Some), "TELEMETRY_INSPECT");
         self.filter_file.read(settings.filter_file.map(Some), "TELEMETRY_FILTER_FILE");
         let console = settings.console.map(ConsoleOutput::Standard);
         self.console.read(console, "TELEMETRY_CONSOLE");

@@ -10,10 +10,12 @@
 use crate::builder::{Builder, Filters, Globals, Redacted};
 use crate::connection;
 use crate::environment::Warning;
+use crate::inspect::doors::Doors;
 use crate::metrics::Metrics;
 use crate::outputs::{ConsoleOutput, JsonOutput, Shown, choose};
 use crate::setting::{Origin, Setting};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 use telemetry_core::context::Propagators;
 use telemetry_core::document::{Cell, Document, Row, Section};
@@ -136,6 +138,7 @@ impl Builder {
             #[cfg(feature = "poller")]
                 measurements: _,
             globals,
+            doors,
             errors: _,
             warnings,
             is_strict,
@@ -147,9 +150,7 @@ impl Builder {
         let mut config = Config::new(warnings);
         config.show("disabled", is_disabled, on_off);
         config.show("filter", filter, Filter::masked);
-        config.show("filter_file", filter_file, |path| {
-            path.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
-        });
+        config.show("filter_file", filter_file, path_text);
         self.show_outputs(&mut config);
         show_filters(filters, &mut config);
         config.show("metric_interval", metric_interval, seconds);
@@ -166,6 +167,7 @@ impl Builder {
         #[cfg(feature = "poller")]
         self.show_measurements(&mut config);
         show_globals(globals, &mut config);
+        show_doors(doors, &mut config);
         #[cfg(feature = "layer")]
         if !layers.is_empty() {
             config.add("layers", layers.len().to_string(), Origin::Program);
@@ -191,10 +193,10 @@ impl Builder {
         });
         #[cfg(feature = "otlp-http")]
         {
-            let (destination, url, origin) = self.otlp.destination();
+            let (destination, origin) = self.otlp.destination();
             config.add("otlp", signals(destination), origin);
-            if let Some(url) = url {
-                config.add("otlp_endpoint", without_secrets(url), Origin::Program);
+            for (setting, value, origin) in self.otlp.settings() {
+                config.add(setting, value, origin);
             }
         }
         let own = self.exporters.iter().map(SinkBuilder::name);
@@ -272,6 +274,18 @@ fn show_globals(globals: &Globals, config: &mut Config) {
     config.show("opentelemetry", &globals.opentelemetry, on_off);
 }
 
+fn show_doors(doors: &Doors, config: &mut Config) {
+    let Doors { socket, signal } = doors;
+    config.show("inspect_socket", socket, path_text);
+    config.show("inspect_signal", signal, |signal| {
+        signal.as_ref().map_or_else(|| "off".to_owned(), i32::to_string)
+    });
+}
+
+fn path_text(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
+}
+
 fn on_off(on: &bool) -> String {
     if *on { "on" } else { "off" }.to_owned()
 }
@@ -307,18 +321,6 @@ fn signals(signals: Signals) -> String {
     let named = all.iter().filter(|(signal, _)| signals.contains(*signal)).map(|(_, name)| *name);
     let named: Vec<_> = named.collect();
     if named.is_empty() { "off".to_owned() } else { named.join(", ") }
-}
-
-/// A URL without user information, query and fragment.
-#[cfg(feature = "otlp-http")]
-fn without_secrets(url: &str) -> String {
-    let url = &url[..url.find(['?', '#']).unwrap_or(url.len())];
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}{separator}[redacted]@{host}"),
-        None => format!("{scheme}{separator}{rest}"),
-    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) strict: bool,
     pub(crate) filter: Option<Filter>,
     pub(crate) filter_file: Option<PathBuf>,
+    /// A path, `auto` or `off`.
+    pub(crate) inspect: Option<PathBuf>,
     pub(crate) console: Option<Console>,
     pub(crate) json_file: Option<PathBuf>,
     /// Names of fields to redact.
@@ -122,6 +124,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
         strict: reader.parsed("TELEMETRY_STRICT", own_boolean).unwrap_or(false),
         filter: reader.parsed("RUST_LOG", |_, text| text.parse()),
         filter_file: reader.text("TELEMETRY_FILTER_FILE").map(PathBuf::from),
+        inspect: reader.text("TELEMETRY_INSPECT").map(PathBuf::from),
         console: reader.parsed("TELEMETRY_CONSOLE", console),
         json_file: reader.text("TELEMETRY_JSON_FILE").map(PathBuf::from),
         redact: reader.text("TELEMETRY_REDACT").map(|text| names(&text)).unwrap_or_default(),

@@ -8,6 +8,7 @@
 
 use crate::builder::Builder;
 use crate::config::Config;
+use crate::inspect::doors::{Bound, Open};
 use crate::inspect::{Inspector, Snapshot};
 use crate::panic;
 use std::fmt;
@@ -27,6 +28,7 @@ pub struct Telemetry {
     /// `None` = off by `OTEL_SDK_DISABLED`.
     pipeline: Option<Arc<Pipeline>>,
     inspector: Inspector,
+    doors: Open,
     #[cfg(feature = "poller")]
     poller: Option<PollerHandle>,
 }
@@ -52,6 +54,7 @@ impl Telemetry {
         Self {
             inspector: Inspector::new(Arc::downgrade(&pipeline), config),
             pipeline: Some(pipeline),
+            doors: Open::default(),
             #[cfg(feature = "poller")]
             poller: None,
         }
@@ -60,6 +63,7 @@ impl Telemetry {
     pub(crate) fn off(config: Config) -> Self {
         Self {
             pipeline: None,
+            doors: Open::default(),
             inspector: Inspector::new(Weak::new(), config),
             #[cfg(feature = "poller")]
             poller: None,
@@ -70,6 +74,14 @@ impl Telemetry {
     pub(crate) fn set_poller(&mut self, poller: PollerHandle) {
         self.inspector.set_poller(poller.values());
         self.poller = Some(poller);
+    }
+
+    pub(crate) fn open_socket(&mut self, bound: Bound) -> Result<(), Error> {
+        self.doors.socket(bound, self.inspector())
+    }
+
+    pub(crate) fn open_signal(&mut self, signal: i32) -> Result<(), Error> {
+        self.doors.signal(signal, self.inspector())
     }
 
     pub(crate) fn install_panic_hook(&self) {
@@ -163,6 +175,7 @@ impl Telemetry {
     }
 
     fn end(&mut self, timeout: Duration) -> Report {
+        self.doors = Open::default();
         #[cfg(feature = "poller")]
         drop(self.poller.take());
         let Some(pipeline) = self.pipeline.take() else { return Report::default() };

@@ -41,6 +41,7 @@
 //! | `TELEMETRY_CONSOLE` | `auto`, `off`, `pretty`, `compact`, `json` or `logfmt`, with `@stdout` or `@stderr` behind it if it is to go there; else JSON and logfmt go to standard output, the others to standard error |
 //! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
 //! | `TELEMETRY_REDACT` | names of fields to redact, beside those that always are: `iban,session_id` |
+//! | `TELEMETRY_INSPECT` | lets `telemetry inspect` look: `auto`, or the path of a Unix socket or of a directory for it |
 //! | `TELEMETRY_STRICT` | `1` makes a variable that cannot be used an error instead of a warning |
 //! | `OTEL_SERVICE_NAME` | `service.name` |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded; one that cannot be read discards all |
@@ -96,6 +97,9 @@ mod start;
 pub use builder::Builder;
 pub use config::Config;
 pub use handle::Telemetry;
+#[cfg(unix)]
+#[doc(hidden)]
+pub use inspect::client;
 pub use inspect::{Inspector, SNAPSHOT_BYTES_MAX, Snapshot};
 pub use sampler::HeadSampler;
 pub use setting::Origin;

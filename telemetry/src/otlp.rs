@@ -11,7 +11,7 @@ use crate::setting::Origin;
 use telemetry_core::Error;
 use telemetry_core::export::{Exporter, Signals};
 use telemetry_core::pipeline::SinkBuilder;
-use telemetry_otlp::{OtlpBuilder, OtlpExporter};
+use telemetry_otlp::{OtlpBuilder, OtlpExporter, OtlpSetting};
 
 /// What its queue holds: minutes of records while a collector restarts.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
@@ -99,8 +99,25 @@ impl Otlp {
     }
 
     /// The signals that go to a collector, and who said so.
-    pub(crate) fn destination(&self) -> (Signals, Option<&str>, Origin) {
-        (self.signals, self.url.as_deref(), self.origin)
+    pub(crate) fn destination(&self) -> (Signals, Origin) {
+        (self.signals, self.origin)
+    }
+
+    /// How they go there: setting, value, origin.
+    pub(crate) fn settings(&self) -> Vec<(String, String, Origin)> {
+        let Self { base, url, exporter, signals: _, origin: _ } = self;
+        let (settings, usual) = match (exporter, url) {
+            (Some(exporter), _) => (exporter.settings(), Origin::Program),
+            (None, Some(url)) => (base.clone().endpoint(url.as_str()).settings(), Origin::Default),
+            (None, None) => (base.settings(), Origin::Default),
+        };
+        let of = |setting: OtlpSetting| {
+            let is_programs = url.is_some() && setting.name == "endpoint";
+            let origin = setting.variable.filter(|_| !is_programs).map(Origin::Variable);
+            let origin = origin.unwrap_or(if is_programs { Origin::Program } else { usual });
+            (format!("otlp.{}", setting.name), setting.value, origin)
+        };
+        settings.into_iter().map(of).collect()
     }
 
     /// The exporter as a sink, if records are to go to a collector.

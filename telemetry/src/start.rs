@@ -56,6 +56,8 @@ impl Builder {
         let metric_settings = std::mem::take(&mut self.metrics).settings();
         metric_settings.check()?;
         warnings.extend(self.filter_file_warning());
+        let bound = self.doors.bind(&mut warnings)?;
+        let signal = *self.doors.signal;
         let builder = self.pipeline(&mut warnings)?;
         check_strict(is_strict, &mut warnings)?;
         let level_before = diagnostics::set_level(level);
@@ -71,6 +73,12 @@ impl Builder {
         #[cfg(feature = "poller")]
         if let Some((period, measurements)) = poller {
             telemetry.set_poller(start_poller(period, measurements)?);
+        }
+        if let Some(bound) = bound {
+            telemetry.open_socket(bound)?;
+        }
+        if let Some(signal) = signal {
+            telemetry.open_signal(signal)?;
         }
         take_globals(&mut telemetry, globals);
         set_propagation(propagation.0, propagation.1);

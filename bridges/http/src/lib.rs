@@ -1,10 +1,14 @@
 //! HTTP requests: what goes from process to process in their headers, and a span for each.
 //!
 //! [`headers`] are carriers of trace context and baggage, for programs that extract and inject by
-//! themselves. The feature `tower` adds layers that do all of it, for servers and for clients.
+//! themselves. [`inspect`] answers requests to look at the process. The feature `tower` adds layers that do all of it, for servers and for clients.
 
 #![forbid(unsafe_code)]
 
 pub mod headers;
+pub mod inspect;
 #[cfg(feature = "tower")]
 pub mod tower;
+
+#[doc(hidden)]
+pub use http;

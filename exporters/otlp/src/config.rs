@@ -116,6 +116,24 @@ impl Protocol {
         }
     }
 
+    /// The endpoint when none is set.
+    pub(crate) const fn usual_endpoint(self) -> &'static str {
+        match self {
+            Self::HttpProtobuf => "http://localhost:4318",
+            #[cfg(feature = "otlp-grpc")]
+            Self::Grpc => "http://localhost:4317",
+        }
+    }
+
+    /// As `OTEL_EXPORTER_OTLP_PROTOCOL` has it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpProtobuf => "http/protobuf",
+            #[cfg(feature = "otlp-grpc")]
+            Self::Grpc => "grpc",
+        }
+    }
+
     /// The URL of a signal: from its own endpoint, else from the common one, else the default's.
     pub(crate) fn uri(
         self,
@@ -127,10 +145,10 @@ impl Protocol {
         match self {
             Self::HttpProtobuf => match own {
                 Some(url) => exact(setting, url),
-                None => base(setting, common.unwrap_or("http://localhost:4318"), lane),
+                None => base(setting, common.unwrap_or(self.usual_endpoint()), lane),
             },
             #[cfg(feature = "otlp-grpc")]
-            Self::Grpc => method(setting, own.or(common).unwrap_or("http://localhost:4317"), lane),
+            Self::Grpc => method(setting, own.or(common).unwrap_or(self.usual_endpoint()), lane),
         }
     }
 }
@@ -265,6 +283,11 @@ impl Headers {
     pub(crate) fn set(&mut self, name: String, value: Vec<u8>) {
         self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
         self.0.push((name, value));
+    }
+
+    /// The names.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// Adds the headers to `map`; those of a signal replace the common ones.

@@ -7,6 +7,10 @@
 //! - Every [`Ack`] is finished once: by the peer's answer, by the end of the retries, or at the
 //!   deadline of the shutdown.
 
+mod settings;
+
+pub use settings::OtlpSetting;
+
 use crate::config::{self, Compression, Config, Headers, Lane, LaneConfig, Protocol};
 use crate::worker::{self, Handle};
 use http::header::{self, HeaderMap, HeaderValue};

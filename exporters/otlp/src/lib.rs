@@ -71,4 +71,4 @@ mod transport;
 mod worker;
 
 pub use config::{Compression, Protocol};
-pub use exporter::{OtlpBuilder, OtlpExporter};
+pub use exporter::{OtlpBuilder, OtlpExporter, OtlpSetting};

@@ -20,7 +20,7 @@
 mod json;
 mod text;
 
-pub(crate) use text::push_plain;
+pub(crate) use text::{duration as age_text, push_plain};
 
 use std::time::Duration;
 

@@ -70,8 +70,25 @@ fn text_cannot_steer_a_terminal() {
 }
 
 #[test]
+fn what_is_empty_is_left_out_but_for_sentences() {
+    let document = Document::default()
+        .with(Section::lines("look", "Look here first", Vec::new()))
+        .with(Section::table("threads", "Threads"));
+    assert_eq!(document.text(1024), "Look here first\n  nothing\n");
+    assert_eq!(document.json(1024), r#"{"look":[],"threads":[],"left_out":{}}"#);
+}
+
+#[test]
+fn numbers_have_few_digits_and_rates_their_unit() {
+    let row = Row::new().with("growth_per_s", Cell::Number(5.022_352_530_999));
+    let document = Document::default().with(Section::record("queue", "Queue", row));
+    assert_eq!(document.text(1024), "Queue\n  growth/s  5.022353\n");
+}
+
+#[test]
 fn ages_have_the_unit_that_suits() {
     let table = [
+        (Duration::ZERO, "0 s"),
         (Duration::from_micros(40), "40 µs"),
         (Duration::from_millis(12), "12 ms"),
         (Duration::from_millis(59_990), "59.9 s"),

@@ -16,7 +16,7 @@ pub(super) fn render(document: &Document, limits: Limits) -> String {
     }
     for section in &document.sections {
         let (rows, missing) = section.shown(limits);
-        if rows.is_empty() && missing == 0 {
+        if rows.is_empty() && missing == 0 && section.shape != Shape::Lines {
             continue;
         }
         if !out.is_empty() {
@@ -25,6 +25,7 @@ pub(super) fn render(document: &Document, limits: Limits) -> String {
         out.push_str(section.title);
         out.push('\n');
         match section.shape {
+            Shape::Lines if rows.is_empty() => out.push_str("  nothing\n"),
             Shape::Lines => rows.iter().for_each(|row| push_sentence(row, limits, &mut out)),
             Shape::Record => rows.iter().for_each(|row| push_record(row, limits, &mut out)),
             Shape::Table => push_table(section, rows, limits, &mut out),
@@ -105,6 +106,9 @@ fn push_line(columns: &[Column], texts: impl Iterator<Item = String>, out: &mut 
 
 /// The key without its unit, which people see at the value.
 fn heading(key: &str) -> String {
+    if let Some(key) = key.strip_suffix("_per_s") {
+        return format!("{}/s", key.replace('_', " "));
+    }
     let key = key.strip_suffix("_s").or(key.strip_suffix("_bytes")).unwrap_or(key);
     key.replace('_', " ")
 }
@@ -121,7 +125,7 @@ fn shown(cell: &Cell, limits: Limits) -> String {
         }
         Cell::Count(number) => out = number.to_string(),
         Cell::Bytes(bytes) => out = size(*bytes),
-        Cell::Number(number) => out = number.to_string(),
+        Cell::Number(number) => out = decimal(*number),
         Cell::Age(age) => out = duration(*age),
         Cell::Flag(true) => out.push_str("yes"),
         Cell::Flag(false) => out.push_str("no"),
@@ -153,11 +157,18 @@ pub(crate) fn push_plain(text: &str, out: &mut String) {
     }
 }
 
+/// At most six digits behind the point.
+fn decimal(number: f64) -> String {
+    let text = format!("{number:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// `12 ms`, `31.2 s`, `2 min 5 s`, `3 h 4 min`, `5 d 2 h`.
-pub(super) fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match seconds {
+        0 if duration.is_zero() => "0 s".to_owned(),
         0 if duration.as_millis() < 1 => format!("{} µs", duration.as_micros()),
         0 => format!("{} ms", duration.as_millis()),
         1..60 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),

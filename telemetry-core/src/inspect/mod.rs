@@ -24,8 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use threads::Thread;
 
-/// How long the worker has time to answer.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the worker has time to answer. It takes milliseconds, but for a million open spans on a
+/// machine that is busy elsewhere.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the closures of watched queues have time.
 const WATCH_TIMEOUT: Duration = Duration::from_millis(200);
 /// How many tasks are told of.

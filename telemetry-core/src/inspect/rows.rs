@@ -10,7 +10,6 @@ use crate::record::{Fields, RawFields};
 use crate::runner::{Fill, Sink};
 use crate::watch::Reading;
 use crate::worker::{OpenSpan, Survey, Tally};
-use std::time::Duration;
 
 use super::threads::{Activity, Thread};
 
@@ -96,9 +95,9 @@ fn oldest(look: &Look) -> Section {
             .with("span", path(span))
             .with("thread", threads.map_or(Cell::from("none"), Cell::Texts))
             .with_known("place", callsite_of(span).and_then(place))
-            .with("fields", Cell::Fields(fields(span)))
             .with("span_id", format!("{:016x}", span.data.span_id))
-            .with("trace_id", format!("{:032x}", span.data.trace_id));
+            .with("trace_id", format!("{:032x}", span.data.trace_id))
+            .with("fields", Cell::Fields(fields(span)));
         section.push(row);
     }
     let more = look.survey.as_ref().map_or(0, |survey| survey.open - survey.oldest.len());
@@ -138,7 +137,7 @@ fn thread_row(look: &Look, thread: &Thread) -> Row {
         .with_known("age_s", span.map(|span| look.since(span.data.start_ticks)))
         .with_known("lock", lock)
         .with_known("blocked_s", (!thread.blocked.is_zero()).then_some(thread.blocked))
-        .with_known("fields", span.map(|span| Cell::Fields(fields(span))))
+        .with_known("fields", span.map(|span| Cell::Fields(own_fields(span))))
 }
 
 fn tasks(look: &Look) -> Section {
@@ -306,7 +305,19 @@ pub(super) fn fields(span: &OpenSpan) -> Vec<(String, String)> {
     let names = callsite_of(span).map(Callsite::fields).unwrap_or_default();
     let fields = Fields::new(RawFields::of(&span.data.fields), names);
     let shown = fields.take(FIELDS_MAX);
-    shown.map(|field| (cut(field.key), cut(&field.value.to_string()))).collect()
+    let mut fields: Vec<_> =
+        shown.map(|field| (cut(field.key), cut(&field.value.to_string()))).collect();
+    fields.sort_by_key(|field| is_of_task(field));
+    fields
+}
+
+fn own_fields(span: &OpenSpan) -> Vec<(String, String)> {
+    fields(span).into_iter().filter(|field| !is_of_task(field)).collect()
+}
+
+/// Does the field tell where its task was started? That stands with the tasks, too.
+fn is_of_task((key, _): &(String, String)) -> bool {
+    key.starts_with("task.")
 }
 
 fn cut(text: &str) -> String {
@@ -319,8 +330,7 @@ fn cut(text: &str) -> String {
 /// `name{field=value …}`, short.
 pub(super) fn sketch(span: &OpenSpan) -> String {
     const CHARACTERS: usize = 80;
-    let fields = fields(span);
-    let fields = fields.iter().map(|(key, value)| format!("{key}={value}"));
+    let fields = own_fields(span).into_iter().map(|(key, value)| format!("{key}={value}"));
     let fields: String = fields.collect::<Vec<_>>().join(" ");
     let name = callsite_of(span).map_or("?", Callsite::name);
     if fields.is_empty() {
@@ -336,9 +346,4 @@ pub(super) fn sketch(span: &OpenSpan) -> String {
 pub(super) fn at_place(span: &OpenSpan) -> String {
     let place = callsite_of(span).and_then(place);
     place.map_or_else(String::new, |place| format!(" ({place})"))
-}
-
-/// An age in seconds, for sentences.
-pub(super) fn seconds(age: Duration) -> String {
-    format!("{:.1} s", age.as_secs_f64())
 }

@@ -5,10 +5,11 @@
 //! - A sentence names the thing, for how long, and where in the source it is.
 //! - At most [`EACH_MAX`] sentences of a kind: one cause often has a thousand victims.
 
-use super::rows::{at_place, seconds, sketch, task_name, task_place, thread_of};
+use super::rows::{at_place, sketch, task_name, task_place, thread_of};
 use super::threads::{Activity, Thread};
 use super::{Look, Task};
 use crate::context::TaskKind;
+use crate::document::age_text;
 use crate::ledger::Cause;
 use crate::pipeline::Shared;
 use crate::watch::Reading;
@@ -44,7 +45,7 @@ fn polls(look: &Look) -> Vec<String> {
     };
     let sentence = |task: &Task| {
         let thread = task.state.thread?;
-        let age = seconds(look.since(task.state.since_ticks));
+        let age = age_text(look.since(task.state.since_ticks));
         let (name, thread) = (task_name(task), thread_of(look, thread));
         let place = task_place(task);
         Some(format!(
@@ -93,7 +94,7 @@ fn holder(look: &Look, waiting: &[&Thread]) -> String {
     let inside = others.filter_map(|thread| Some((thread, look.span(thread.span_id)?)));
     let oldest = inside.min_by_key(|(_, span)| span.data.start_ticks);
     let Some((thread, span)) = oldest else { return String::new() };
-    let age = seconds(look.since(span.data.start_ticks));
+    let age = age_text(look.since(span.data.start_ticks));
     format!("; held perhaps by `{}`, in {} for {age}", thread.label(), sketch(span))
 }
 
@@ -107,7 +108,7 @@ fn queues(readings: &[Reading]) -> Vec<String> {
 fn queue(reading: &Reading) -> Option<(f64, String)> {
     let name = &reading.name;
     if let Some(asking) = reading.asking.filter(|asking| *asking >= POLL_AGE) {
-        let asking = seconds(asking);
+        let asking = age_text(asking);
         let sentence = format!("queue `{name}`: its length has not been told for {asking}");
         return Some((2.0, sentence));
     }
@@ -136,12 +137,19 @@ fn spans(look: &Look) -> Vec<String> {
     let inside = look.threads_by_span();
     let waits_for_another: HashSet<u64> =
         look.oldest().iter().flat_map(|span| span.around.iter().map(|(id, _)| *id)).collect();
+    // Who waits for a lock is told with the lock.
+    let waits_for_lock = |id: u64| {
+        let threads = inside.get(&id).map_or(&[][..], Vec::as_slice);
+        threads.iter().any(|thread| matches!(thread.activity, Some(Activity::Lock(_))))
+    };
     let is_named = |span: &&OpenSpan| {
+        let id = span.data.span_id;
         look.since(span.data.start_ticks) >= SPAN_AGE
-            && !waits_for_another.contains(&span.data.span_id)
+            && !waits_for_another.contains(&id)
+            && !waits_for_lock(id)
     };
     let sentence = |span: &OpenSpan| {
-        let age = seconds(look.since(span.data.start_ticks));
+        let age = age_text(look.since(span.data.start_ticks));
         let whose = match inside.get(&span.data.span_id).and_then(|threads| threads.first()) {
             Some(thread) => format!("on thread `{}`{}", thread.label(), activity(thread)),
             None => "no thread is in it: it waits".to_owned(),
@@ -164,7 +172,7 @@ fn exporters(shared: &Shared) -> Vec<String> {
         let fill = sink.fill();
         let name = &sink.name;
         if fill.is_stalled {
-            let idle = seconds(fill.idle);
+            let idle = age_text(fill.idle);
             all.push(format!(
                 "exporter `{name}` has stood still for {idle}, and loses its records"
             ));

@@ -182,7 +182,8 @@ pub(super) fn answer(question: &Question, spans: &Spans, tallies: &Tallies, move
 
 /// Counts the open spans as long as `go_on` says so.
 fn survey(spans: &Spans, mut go_on: impl FnMut() -> bool) -> Option<Survey> {
-    let mut counts: HashMap<u32, SpanCount> = HashMap::new();
+    // By callsite: ids are given out one after the other.
+    let mut counts: Vec<SpanCount> = Vec::new();
     // The youngest of the oldest so far is on top.
     let mut oldest: BinaryHeap<(u64, u64)> = BinaryHeap::with_capacity(OLDEST_MAX + 1);
     for (n, data) in spans.iter().enumerate() {
@@ -190,8 +191,12 @@ fn survey(spans: &Spans, mut go_on: impl FnMut() -> bool) -> Option<Survey> {
             return None;
         }
         let (callsite, start) = (data.callsite, data.start_ticks);
-        let none = SpanCount { callsite, count: 0, oldest_ticks: start };
-        let entry = counts.entry(callsite).or_insert(none);
+        let at = callsite.min(crate::callsite::CALLSITES_MAX) as usize;
+        if at >= counts.len() {
+            counts.resize(at + 1, SpanCount { callsite: 0, count: 0, oldest_ticks: u64::MAX });
+        }
+        let entry = &mut counts[at];
+        entry.callsite = callsite;
         entry.count += 1;
         entry.oldest_ticks = entry.oldest_ticks.min(start);
         if oldest.len() < OLDEST_MAX || oldest.peek().is_some_and(|(youngest, _)| start < *youngest)
@@ -202,7 +207,7 @@ fn survey(spans: &Spans, mut go_on: impl FnMut() -> bool) -> Option<Survey> {
             }
         }
     }
-    let mut counts: Vec<_> = counts.into_values().collect();
+    counts.retain(|entry| entry.count > 0);
     counts.sort_by_key(|entry| (std::cmp::Reverse(entry.count), entry.callsite));
     let left_out = counts.len().saturating_sub(CALLSITES_MAX) as u64;
     counts.truncate(CALLSITES_MAX);

@@ -37,6 +37,7 @@ fn every_documented_variable_is_the_origin_of_what_it_sets() {
         ("TELEMETRY_CONSOLE", "logfmt@stderr", "console", "logfmt@stderr"),
         ("TELEMETRY_JSON_FILE", "/var/log/x", "json_file", "/var/log/x"),
         ("TELEMETRY_REDACT", "iban", "redact_names", "iban"),
+        ("TELEMETRY_INSPECT", "auto", "inspect_socket", "auto"),
         ("TELEMETRY_STRICT", "1", "strict", "on"),
         ("OTEL_SERVICE_NAME", "shop", "resource `service.name`", "shop"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=b", "resource `a`", "b"),
@@ -48,6 +49,14 @@ fn every_documented_variable_is_the_origin_of_what_it_sets() {
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://x", "otlp", "traces"),
         #[cfg(feature = "otlp-http")]
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://x", "otlp", "metrics"),
+        #[cfg(feature = "otlp-http")]
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2", "otlp.headers", "authorization"),
+        #[cfg(feature = "otlp-http")]
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "500", "otlp.timeout", "500ms"),
+        #[cfg(feature = "otlp-http")]
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "otlp.compression", "gzip"),
+        #[cfg(feature = "otlp-http")]
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "otlp.protocol", "http/protobuf"),
         #[cfg(feature = "otlp-http")]
         ("OTEL_LOGS_EXPORTER", "otlp", "otlp", "logs"),
         ("OTEL_TRACES_EXPORTER", "console", "console.spans", "on"),
@@ -67,8 +76,8 @@ fn every_documented_variable_is_the_origin_of_what_it_sets() {
     for (name, value, setting, shown) in table {
         assert_eq!(config(&[(name, value)]).get(setting), Some((shown, name)), "{name}={value}");
     }
-    // The first is a part of the sampler.
-    let elsewhere = ["OTEL_TRACES_SAMPLER_ARG", "OTEL_EXPORTER_OTLP_"];
+    // Parts of the sampler, and of the endpoint.
+    let elsewhere = ["OTEL_TRACES_SAMPLER_ARG", "OTEL_EXPORTER_OTLP_INSECURE"];
     let documented = documented();
     assert!(documented.len() > 15, "{documented:?}");
     for name in documented {
@@ -109,6 +118,33 @@ fn metrics_are_shown_as_they_were_set() {
     assert_eq!(config.get("metric_label `api_key`"), Some(("[redacted]", "program")));
     assert_eq!(config.get("metric_idle_timeout"), Some(("600s", "program")));
     assert_eq!(config.get("metric_buckets"), Some(("explicit, as suits the unit", "default")));
+}
+
+#[cfg(feature = "otlp-http")]
+#[test]
+fn how_records_go_to_a_collector_is_shown_with_its_origin() {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@x"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "7"),
+    ];
+    let variable = |name: &str| {
+        let found = variables.iter().find(|(other, _)| *other == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let builder = || crate::builder().from_variables(variable);
+    let of_environment = builder().config();
+    let endpoint = of_environment.get("otlp.endpoint");
+    assert_eq!(endpoint, Some(("http://[redacted]@x", variables[0].0)));
+    assert_eq!(of_environment.get("otlp.traces.timeout"), Some(("7ms", variables[1].0)));
+    assert_eq!(of_environment.get("otlp.timeout"), Some(("10s", "default")));
+    assert_eq!(of_environment.get("otlp.concurrency"), Some(("4", "default")));
+    let of_program = builder().otlp_endpoint("http://y").config();
+    assert_eq!(of_program.get("otlp.endpoint"), Some(("http://y", "program")));
+    assert_eq!(of_program.get("otlp.traces.timeout"), Some(("7ms", variables[1].0)));
+    let exporter = telemetry_otlp::OtlpExporter::builder().header("api-key", "hunter2").build();
+    let made = builder().otlp(exporter.unwrap()).config();
+    assert_eq!(made.get("otlp.logs.endpoint"), Some(("http://localhost:4318/v1/logs", "program")));
+    assert_eq!(made.get("otlp.logs.headers"), Some(("api-key", "program")));
 }
 
 #[test]

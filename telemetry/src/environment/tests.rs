@@ -34,6 +34,7 @@ fn what_can_be_read_is_taken() {
         ("TELEMETRY_CONSOLE", "compact", console(Format::Compact, None)),
         ("TELEMETRY_CONSOLE", "JSON@stderr", console(Format::Json, Some(Stream::Stderr))),
         ("TELEMETRY_CONSOLE", "logfmt@stdout", console(Format::Logfmt, Some(Stream::Stdout))),
+        ("TELEMETRY_INSPECT", "/x", Settings { inspect: Some("/x".into()), ..none() }),
         ("TELEMETRY_JSON_FILE", "/x/y", Settings { json_file: Some("/x/y".into()), ..none() }),
         ("OTEL_SERVICE_NAME", "shop", Settings { service_name: Some("shop".to_owned()), ..none() }),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=%20", Settings { resource: pair("a", " "), ..none() }),

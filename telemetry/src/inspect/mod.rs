@@ -5,6 +5,14 @@
 //! - A look is read-only, waits for no thread of the application, and is bounded in time and size.
 //! - Whoever may look keeps nothing alive: after the shutdown, a look finds little.
 
+#[cfg(unix)]
+#[doc(hidden)]
+pub mod client;
+#[cfg(unix)]
+pub(crate) mod door;
+#[cfg(unix)]
+pub(crate) mod place;
+pub(crate) mod doors;
 #[cfg(feature = "poller")]
 pub(crate) mod queues;
 
@@ -51,7 +59,12 @@ impl Snapshot {
 
     /// Returns the snapshot as a JSON object.
     pub fn to_json(&self) -> String {
-        self.document.json(SNAPSHOT_BYTES_MAX)
+        self.to_json_within(SNAPSHOT_BYTES_MAX)
+    }
+
+    /// As [`to_json`](Self::to_json), with fewer rows.
+    pub(crate) fn to_json_within(&self, bytes_max: usize) -> String {
+        self.document.json(bytes_max)
     }
 }
 
@@ -97,20 +110,25 @@ impl fmt::Debug for Inspector {
     }
 }
 
-/// The features of this crate that are compiled in.
+/// The features of this crate, and which are compiled in.
+const FEATURES: [(&str, bool); 12] = [
+    ("console", cfg!(feature = "console")),
+    ("json", cfg!(feature = "json")),
+    ("otlp-http", cfg!(feature = "otlp-http")),
+    ("otlp-grpc", cfg!(feature = "otlp-grpc")),
+    ("poller", cfg!(feature = "poller")),
+    ("receiver", cfg!(feature = "receiver")),
+    ("http", cfg!(feature = "http")),
+    ("tower", cfg!(feature = "tower")),
+    ("opentelemetry", cfg!(feature = "opentelemetry")),
+    ("tokio", cfg!(feature = "tokio")),
+    ("layer", cfg!(feature = "layer")),
+    ("serde", cfg!(feature = "serde")),
+];
+
 fn features() -> Vec<String> {
-    let all = [
-        ("console", cfg!(feature = "console")),
-        ("json", cfg!(feature = "json")),
-        ("otlp-http", cfg!(feature = "otlp-http")),
-        ("poller", cfg!(feature = "poller")),
-        ("receiver", cfg!(feature = "receiver")),
-        ("http", cfg!(feature = "http")),
-        ("tower", cfg!(feature = "tower")),
-        ("tokio", cfg!(feature = "tokio")),
-        ("serde", cfg!(feature = "serde")),
-    ];
-    all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()).collect()
+    let on = FEATURES.iter().filter(|(_, is_on)| *is_on);
+    on.map(|(name, _)| (*name).to_owned()).collect()
 }
 
 impl Identity {
@@ -186,8 +204,8 @@ impl Inspector {
         &self.0.config
     }
 
-    /// Looks at what the process is doing; it takes some milliseconds, and a second and a quarter
-    /// at most.
+    /// Looks at what the process is doing; it takes some milliseconds, and three seconds and a
+    /// quarter at most.
     ///
     /// It works from every thread, inside of an async runtime too, and while all other threads are
     /// stuck.
@@ -212,6 +230,44 @@ impl Inspector {
             .with(self.0.identity.section(took))
             .limited(SNAPSHOT_BYTES_MAX);
         Snapshot { document, suspects }
+    }
+
+    /// Answers a request to look, for a page of the service's own: as text, or as JSON for
+    /// `?format=json`. It takes as long as [`snapshot`](Self::snapshot).
+    ///
+    /// Only a `peer` on this host is answered, only to GET and HEAD, and only under the name
+    /// `localhost` or a loopback address: a page of somebody else's that a browser on this host
+    /// shows cannot read it through a name of its own (DNS rebinding). What comes through a proxy
+    /// is refused as well.
+    ///
+    /// ```
+    /// use axum::extract::{ConnectInfo, Request};
+    /// use axum::{Router, routing::get};
+    /// use std::net::SocketAddr;
+    ///
+    /// # let off = |name: &str| (name == "OTEL_SDK_DISABLED").then(|| "true".to_owned());
+    /// # let telemetry = telemetry_toolkit::builder().from_variables(off).init()?;
+    /// let inspector = telemetry.inspector();
+    /// let page = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request| async move {
+    ///     inspector.respond(peer, &request)
+    /// };
+    /// let service = Router::<()>::new()
+    ///     .route("/debug/telemetry", get(page))
+    ///     .into_make_service_with_connect_info::<SocketAddr>();
+    /// # drop(service);
+    /// # Ok::<(), telemetry_toolkit::Error>(())
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn respond<B>(
+        &self,
+        peer: std::net::SocketAddr,
+        request: &telemetry_http::http::Request<B>,
+    ) -> telemetry_http::http::Response<String> {
+        use telemetry_http::inspect::{Format, respond};
+        respond(peer.ip(), request, |format| match format {
+            Format::Text => self.snapshot().to_string(),
+            Format::Json => self.snapshot().to_json(),
+        })
     }
 
     /// What the poller has observed last.
@@ -247,4 +303,20 @@ impl Inspector {
 /// What is to be found where telemetry is off, or has been shut down.
 fn nothing() -> Findings {
     Findings::of_nothing("telemetry is off, or has been shut down")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_of_the_manifest_is_known() {
+        let manifest = include_str!("../../Cargo.toml");
+        let section = manifest.split("[features]").nth(1).unwrap();
+        let section = section.split("\n[").next().unwrap();
+        let lines = section.lines().filter(|line| !line.starts_with('#'));
+        let mut names: Vec<_> = lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+        names.retain(|name| *name != "default");
+        assert_eq!(FEATURES.map(|(name, _)| name).to_vec(), names, "in the same order");
+    }
 }

@@ -1,0 +1,231 @@
+//! The doors to look through: a socket and a signal.
+//!
+//! Each test runs itself as a child, because a process has one pipeline and one environment.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed test may say so")]
+
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use telemetry_toolkit::{Builder, client, task};
+
+const CHILD: &str = "TELEMETRY_TEST_CHILD";
+
+/// The folder that the parent gave to this child; `None` = it is the parent.
+fn given_folder() -> Option<std::path::PathBuf> {
+    std::env::var_os(CHILD).map(Into::into)
+}
+
+/// Runs a test of this file in a process of its own, with a folder of its own.
+fn run(test: &str, folder: &Path, variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, folder);
+    command.env("XDG_RUNTIME_DIR", folder).env_remove("RUST_LOG").envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+    output
+}
+
+fn parent(test: &str) {
+    run(test, tempfile::tempdir().unwrap().path(), &[]);
+}
+
+fn builder() -> Builder {
+    telemetry_toolkit::builder()
+        .no_console()
+        .exit_hook(false)
+        .poll_period(Duration::from_millis(50))
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "the condition never came true");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn snapshot(socket: &Path) -> Value {
+    serde_json::from_str(&client::ask(socket, None, "snapshot json").unwrap()).unwrap()
+}
+
+#[test]
+fn socket_answers_and_is_gone_after_the_shutdown() {
+    let Some(folder) = given_folder() else {
+        return parent("socket_answers_and_is_gone_after_the_shutdown");
+    };
+    let socket = folder.join("x.sock");
+    // Without an exporter, nobody wants the span.
+    let builder = || builder().json_file(folder.join("x.jsonl"));
+    let telemetry = builder().inspect_socket(&socket).init().unwrap();
+    let span = tracing::info_span!("charge", order = 42).entered();
+    let me = std::process::id();
+    wait_until(|| snapshot(&socket)["oldest_spans"][0]["fields"]["order"] == "42");
+    let text = client::ask(&socket, Some(me), "snapshot text").unwrap();
+    assert!(text.contains("Oldest open spans"), "{text}");
+    let config = client::ask(&socket, None, "config json").unwrap();
+    assert!(config.contains(r#""setting":"inspect_socket""#), "{config}");
+    for (request, part) in [("snapshot", "`text` or `json`"), ("dance", "none of `snapshot`")] {
+        let error = client::ask(&socket, None, request).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let error = client::ask(&socket, Some(1), "snapshot text").unwrap_err().to_string();
+    assert!(error.contains("is not believed"), "another process than was meant: {error}");
+    // The number of the process leads to the socket, wherever it lies.
+    assert_eq!(client::find(me).unwrap(), socket);
+    assert!(client::list().iter().any(|process| process.id == me && process.socket == socket));
+    drop(span);
+    telemetry.shutdown();
+    assert!(!socket.exists());
+    assert!(client::list().iter().all(|process| process.id != me));
+    let again = builder().inspect_socket(&socket).init().unwrap();
+    assert!(client::ask(&socket, None, "snapshot text").is_ok());
+    drop(again);
+}
+
+#[test]
+fn clients_that_stand_still_harm_nobody() {
+    let Some(folder) = given_folder() else {
+        return parent("clients_that_stand_still_harm_nobody");
+    };
+    let socket = folder.join("x.sock");
+    let telemetry = builder().inspect_socket(&socket).init().unwrap();
+    // None of them ever reads; every other one never writes either.
+    let idle: Vec<_> = (0..20)
+        .map(|n| {
+            let mut client = UnixStream::connect(&socket).unwrap();
+            if n % 2 == 0 {
+                let _ = client.write_all(b"snapshot text\n");
+            }
+            client
+        })
+        .collect();
+    let began = Instant::now();
+    tracing::info!("the service goes on");
+    assert!(telemetry.flush(Duration::from_secs(30)).is_ok());
+    assert!(began.elapsed() < Duration::from_secs(30));
+    wait_until(|| client::ask(&socket, None, "snapshot text").is_ok());
+    drop(idle);
+    // What is no request is not answered, and the connection ends.
+    let mut garbage = UnixStream::connect(&socket).unwrap();
+    let _ = garbage.write_all(&[0xff; 100_000]);
+    let _ = garbage.read_to_end(&mut Vec::new());
+    wait_until(|| client::ask(&socket, None, "snapshot text").is_ok());
+    telemetry.shutdown();
+}
+
+#[test]
+fn stuck_runtime_is_named_from_outside() {
+    let Some(folder) = given_folder() else {
+        return parent("stuck_runtime_is_named_from_outside");
+    };
+    let socket = folder.join("x.sock");
+    let telemetry = builder().inspect_socket(&socket).init().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let (open, door) = std::sync::mpsc::sync_channel::<()>(0);
+    let door = std::sync::Arc::new(std::sync::Mutex::new(door));
+    let _inside = runtime.enter();
+    for n in 0..2 {
+        let door = std::sync::Arc::clone(&door);
+        drop(task::spawn_named(&format!("wedge {n}"), async move {
+            let _span = tracing::info_span!("wedged", n).entered();
+            drop(door.lock().map(|door| door.recv()));
+        }));
+    }
+    wait_until(|| {
+        let found = snapshot(&socket);
+        let suspects = found["suspects"].as_array().unwrap();
+        let names = |name: &str| {
+            suspects.iter().filter_map(Value::as_str).any(|text| {
+                text.starts_with(&format!("task `{name}` (telemetry/tests/doors.rs:"))
+                    && text.contains("has kept thread `tokio-")
+            })
+        };
+        names("wedge 0") && names("wedge 1")
+    });
+    drop(open);
+    telemetry.shutdown();
+}
+
+#[test]
+fn bad_place_of_the_environment_is_a_warning_and_of_the_program_an_error() {
+    const TEST: &str = "bad_place_of_the_environment_is_a_warning_and_of_the_program_an_error";
+    if let Some(folder) = given_folder() {
+        let telemetry = builder().json_file(folder.join("x.jsonl")).from_env().init();
+        let strict = std::env::var_os("TELEMETRY_STRICT").is_some();
+        assert_eq!(telemetry.is_err(), strict);
+        if let Ok(telemetry) = telemetry {
+            tracing::info!("the service goes on");
+            assert!(telemetry.shutdown().is_complete());
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    let open = folder.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let long = folder.path().join("x".repeat(120));
+    let table = [
+        (file.clone(), "a file that is no socket"),
+        (open.join("x.sock"), "not everybody may write to"),
+        (open, "not everybody may write to"),
+        (long, "at most 107 bytes long"),
+        (folder.path().join("missing/x.sock"), "in a directory that exists"),
+    ];
+    for (path, part) in &table {
+        let variable = ("TELEMETRY_INSPECT", path.to_str().unwrap());
+        let output = run(TEST, folder.path(), &[variable]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let start = format!(
+            "telemetry WARN TELEMETRY_INSPECT: `TELEMETRY_INSPECT` is `{}",
+            folder.path().display()
+        );
+        assert!(errors.contains(&start) && errors.contains(part), "{errors}");
+        run(TEST, folder.path(), &[variable, ("TELEMETRY_STRICT", "1")]);
+        let error = builder().inspect_socket(path).init().unwrap_err().to_string();
+        assert!(error.starts_with("`inspect_socket` is `") && error.contains(part), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
+}
+
+#[test]
+fn signal_tells_on_standard_error_and_in_a_record() {
+    const TEST: &str = "signal_tells_on_standard_error_and_in_a_record";
+    let Some(folder) = given_folder() else {
+        let folder = tempfile::tempdir().unwrap();
+        let output = run(TEST, folder.path(), &[]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            errors.contains("\nOldest open spans\n") && errors.contains("order=42"),
+            "{errors}"
+        );
+        return;
+    };
+    let file = folder.join("x.jsonl");
+    let signal = libc::SIGUSR1;
+    let telemetry = builder().json_file(&file).inspect_signal(signal).init().unwrap();
+    let _span = tracing::info_span!("charge", order = 42).entered();
+    telemetry.flush(Duration::from_secs(30)).unwrap();
+    let kill = Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    wait_until(|| {
+        telemetry.flush(Duration::from_secs(30)).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told = |record: &Value| {
+            let message = record["fields"]["message"].as_str().or(record["message"].as_str());
+            let found = message.and_then(|text| serde_json::from_str::<Value>(text).ok());
+            record["target"] == "telemetry"
+                && found.is_some_and(|found| found["oldest_spans"][0]["fields"]["order"] == "42")
+        };
+        records.into_iter().any(|record| told(&record))
+    });
+}
