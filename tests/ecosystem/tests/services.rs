@@ -1,13 +1,19 @@
-//! Two services that know tracing-opentelemetry only (axum-tracing-opentelemetry on the server's
-//! side, `OpenTelemetrySpanExt` on the client's), over HTTP: one trace, in what we export.
+//! Services that know tracing-opentelemetry only (axum-tracing-opentelemetry on the server's side,
+//! `OpenTelemetrySpanExt` on the client's), over HTTP, each in a process of its own: one trace, in
+//! what we export.
+//!
+//! The test runs this binary again for each server, with its role in the environment.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_macros, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests")]
 
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use axum_tracing_opentelemetry::middleware::{OtelAxumLayer, OtelInResponseLayer};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use telemetry_toolkit::opentelemetry::LayerTracer;
 use telemetry_toolkit::testing::{CapturedRecord, MemoryExporter, OwnedValue};
 use telemetry_toolkit::{SinkBuilder, Telemetry};
@@ -17,6 +23,26 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_opentelemetry_instrumentation_sdk::{find_current_trace_id, http as otel_http};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
+
+const ROLE: &str = "TELEMETRY_TEST_ROLE";
+const BACK: &str = "TELEMETRY_TEST_BACK";
+
+fn init(memory: &MemoryExporter) -> Telemetry {
+    let filter = "info,otel::tracing=trace";
+    let sink = SinkBuilder::new(memory.clone()).filter(filter.parse().unwrap());
+    let otel = tracing_opentelemetry::layer().with_tracer(LayerTracer::new());
+    Telemetry::builder()
+        .no_console()
+        .poller(false)
+        .exporter(sink)
+        .layer(otel.with_filter(filter_fn(|of| of.is_span())))
+        .init()
+        .unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
 
 /// A client's middleware: a span, whose context is sent.
 async fn call(address: SocketAddr, path: &str) -> String {
@@ -37,61 +63,130 @@ async fn call(address: SocketAddr, path: &str) -> String {
     exchange.instrument(span).await
 }
 
-async fn start(routes: Router) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let app = routes.layer(OtelInResponseLayer).layer(OtelAxumLayer::default());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    address
+/// The routes of a role.
+fn routes(role: &str) -> Router {
+    let routes = if role == "front" {
+        let back = std::env::var(BACK).unwrap().parse().unwrap();
+        Router::new().route("/", get(move || async move { call(back, "/users/7").await }))
+    } else {
+        let user = async |Path(id): Path<u32>| {
+            info!("handling {id}");
+            find_current_trace_id().unwrap()
+        };
+        Router::new().route("/users/{id}", get(user))
+    };
+    routes.layer(OtelInResponseLayer).layer(OtelAxumLayer::default())
 }
 
-async fn talk() {
-    let back = async |Path(id): Path<u32>| {
-        info!("handling {id}");
-        find_current_trace_id().unwrap()
+/// What a record of a server is to the test: a line that can be compared.
+fn line(record: &CapturedRecord) -> String {
+    let hex = |id: Option<String>| id.unwrap_or_else(|| "none".to_owned());
+    let name = match (record.message(), record.field("otel.name")) {
+        (Some(message), _) => message,
+        (None, Some(OwnedValue::Text(name))) => name.as_str(),
+        _ => record.name.as_str(),
     };
-    let back = start(Router::new().route("/users/{id}", get(back))).await;
-    let front = Router::new().route("/", get(move || async move { call(back, "/users/7").await }));
-    let front = start(front).await;
-    let answer = call(front, "/").await;
-    assert!(answer.contains("HTTP/1.1 200") && answer.contains("\r\ntraceparent: "), "{answer}");
+    let around = &record.spans[0];
+    let parent = hex(around.parent_id.map(|id| id.to_string()));
+    let place = if around.has_remote_parent { "elsewhere" } else { "here" };
+    let trace = hex(record.trace_id.map(|id| id.to_string()));
+    let span = hex(record.span_id.map(|id| id.to_string()));
+    format!("{name}: trace {trace}, span {span}, parent {parent} {place}")
+}
+
+/// A server's process: says its address, serves until its input ends, and says what it exported.
+#[test]
+fn serves_where_a_role_is_given() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let memory = MemoryExporter::new("memory");
+    let telemetry = init(&memory);
+    let runtime = runtime();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    println!("\naddress {}", listener.local_addr().unwrap());
+    runtime.spawn(async move { axum::serve(listener, routes(&role)).await });
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    drop(runtime);
+    assert!(telemetry.shutdown().is_complete());
+    for record in memory.records() {
+        println!("record {}", line(&record));
+    }
+}
+
+/// A server in a process of its own.
+struct Server {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(role: &str, back: Option<SocketAddr>) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "serves_where_a_role_is_given", "--nocapture"])
+            .env(ROLE, role)
+            .envs(back.map(|back| (BACK, back.to_string())))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = (&mut said).lines().map(Result::unwrap);
+        let address = lines.find_map(|line| line.strip_prefix("address ")?.parse().ok()).unwrap();
+        Self { child, said, address }
+    }
+
+    /// Ends the server; what it exported.
+    fn end(mut self) -> Vec<String> {
+        drop(self.child.stdin.take());
+        let lines = self.said.by_ref().lines().map(Result::unwrap);
+        let records = lines.filter_map(|line| Some(line.strip_prefix("record ")?.to_owned()));
+        let records = records.collect();
+        assert!(self.child.wait().unwrap().success());
+        records
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The line of a record, and the id of its span.
+fn find(lines: &[String], name: &str, trace: &str, parent: &str) -> String {
+    let rest = |line: &String| {
+        let (head, tail) = line.split_once(", span ")?;
+        let (span, tail) = tail.split_once(", parent ")?;
+        let is_it = head == format!("{name}: trace {trace}") && tail == parent;
+        is_it.then(|| span.to_owned())
+    };
+    lines.iter().find_map(rest).unwrap_or_else(|| {
+        panic!("no `{name}` in trace {trace} with the parent {parent} among {lines:#?}")
+    })
 }
 
 #[test]
-fn axum_tracing_opentelemetry_joins_services_into_our_trace() {
+fn axum_tracing_opentelemetry_joins_processes_into_one_trace() {
+    if std::env::var_os(ROLE).is_some() {
+        return;
+    }
+    let back = Server::start("back", None);
+    let front = Server::start("front", Some(back.address));
     let memory = MemoryExporter::new("memory");
-    let filter = "info,otel::tracing=trace";
-    let sink = SinkBuilder::new(memory.clone()).filter(filter.parse().unwrap());
-    let otel = tracing_opentelemetry::layer().with_tracer(LayerTracer::new());
-    let telemetry = Telemetry::builder()
-        .no_console()
-        .poller(false)
-        .exporter(sink)
-        .layer(otel.with_filter(filter_fn(|of| of.is_span())))
-        .init()
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(talk());
-    drop(runtime);
+    let telemetry = init(&memory);
+    let answer = runtime().block_on(call(front.address, "/"));
+    assert!(answer.contains("HTTP/1.1 200") && answer.contains("\r\ntraceparent: "), "{answer}");
     telemetry.shutdown();
 
-    let spans = memory.spans();
-    let root = spans.iter().find(|span| span.spans[0].parent_id.is_none()).unwrap();
-    let child_of = |parent: &CapturedRecord| {
-        let of_parent = |span: &&CapturedRecord| span.spans[0].parent_id == parent.span_id;
-        spans.iter().find(of_parent).unwrap_or_else(|| panic!("no child of {parent:?}"))
-    };
-    let outer = child_of(root);
-    let between = child_of(outer);
-    let inner = child_of(between);
-    let chain = [root, outer, between, inner];
-    let names = chain.map(|span| (&*span.name, span.field("otel.name").cloned()));
-    let named = |name: &str| ("HTTP request", Some(OwnedValue::Text(name.to_owned())));
-    let client = ("client", None);
-    assert_eq!(names, [client.clone(), named("GET /"), client, named("GET /users/{id}")]);
-    assert!(chain.iter().all(|span| span.trace_id == root.trace_id), "{spans:#?}");
-    assert!(outer.spans[0].has_remote_parent && inner.spans[0].has_remote_parent);
-    let events = memory.events();
-    let event = events.iter().find(|event| event.message() == Some("handling 7")).unwrap();
-    assert_eq!((event.trace_id, event.span_id), (root.trace_id, inner.span_id));
+    let [client] = &memory.spans()[..] else { panic!("{:?}", memory.spans()) };
+    let trace = client.trace_id.unwrap().to_string();
+    assert!(answer.contains(&trace), "{answer}");
+    let here = client.span_id.unwrap();
+    let (front, back) = (front.end(), back.end());
+    let served = find(&front, "GET /", &trace, &format!("{here} elsewhere"));
+    let called = find(&front, "client", &trace, &format!("{served} here"));
+    let handled = find(&back, "GET /users/{id}", &trace, &format!("{called} elsewhere"));
+    let event = find(&back, "handling 7", &trace, &format!("{called} elsewhere"));
+    assert_eq!(event, handled, "the event is in the server's span");
 }
