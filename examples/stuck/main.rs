@@ -8,6 +8,8 @@
 //! Options: `--seconds N`: how long it runs, 60 by default; `--wedge`: every thread of the runtime
 //! stands still as well, so that no task makes any progress.
 
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a program with a clock")]
+
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};

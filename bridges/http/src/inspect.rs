@@ -41,7 +41,7 @@ pub fn respond<B>(
 ) -> Response<String> {
     let format = match admit(peer, request) {
         Ok(format) => format,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.response(),
     };
     let content_type = match format {
         Format::Text => "text/plain; charset=utf-8",
@@ -50,34 +50,41 @@ pub fn respond<B>(
     answer(StatusCode::OK, content_type, body(format), request.method() == Method::HEAD)
 }
 
-fn admit<B>(peer: IpAddr, request: &Request<B>) -> Result<Format, Response<String>> {
-    let refuse = |status, why: &str| Err(answer(status, "text/plain", why.to_owned(), false));
+/// Why there is no answer.
+struct Refusal(StatusCode, &'static str);
+
+impl Refusal {
+    fn response(self) -> Response<String> {
+        let Self(status, why) = self;
+        let mut response = answer(status, "text/plain", why.to_owned(), false);
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+}
+
+fn admit<B>(peer: IpAddr, request: &Request<B>) -> Result<Format, Refusal> {
+    let forbid = |why| Err(Refusal(StatusCode::FORBIDDEN, why));
     if !peer.to_canonical().is_loopback() {
-        return refuse(StatusCode::FORBIDDEN, "only this host is answered\n");
+        return forbid("only this host is answered\n");
     }
     if is_forwarded(request.headers()) {
-        return refuse(StatusCode::FORBIDDEN, "what comes through a proxy is not answered\n");
+        return forbid("what comes through a proxy is not answered\n");
     }
     if !is_for_this_host(request) {
-        let why = "only `localhost` and loopback addresses are answered\n";
-        return refuse(StatusCode::FORBIDDEN, why);
+        return forbid("only `localhost` and loopback addresses are answered\n");
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let mut refusal = answer(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain",
-            "only GET and HEAD are answered\n".to_owned(),
-            false,
-        );
-        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Err(refusal);
+        let why = "only GET and HEAD are answered\n";
+        return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, why));
     }
     let query = request.uri().query().unwrap_or_default();
     let mut formats = query.split('&').filter_map(|pair| pair.strip_prefix("format="));
     match (formats.next(), formats.next()) {
         (None | Some("text"), None) => Ok(Format::Text),
         (Some("json"), None) => Ok(Format::Json),
-        _ => refuse(StatusCode::BAD_REQUEST, "`format` is `text` or `json`\n"),
+        _ => Err(Refusal(StatusCode::BAD_REQUEST, "`format` is `text` or `json`\n")),
     }
 }
 

@@ -307,7 +307,7 @@ pub(super) fn fields(span: &OpenSpan) -> Vec<(String, String)> {
     let shown = fields.take(FIELDS_MAX);
     let mut fields: Vec<_> =
         shown.map(|field| (cut(field.key), cut(&field.value.to_string()))).collect();
-    fields.sort_by_key(|field| is_of_task(field));
+    fields.sort_by_key(is_of_task);
     fields
 }
 
