@@ -247,7 +247,7 @@ fn show_filters(filters: &Filters, config: &mut Config) {
 }
 
 fn show_metrics(metrics: &Metrics, config: &mut Config) {
-    let Metrics { default_buckets, histograms, labels, idle_timeout } = metrics;
+    let Metrics { default_buckets, histograms, labels, scope_labels, idle_timeout } = metrics;
     config.show("metric_buckets", default_buckets, |buckets| match buckets {
         Some(buckets) => buckets.to_string(),
         None => "explicit, as suits the unit".to_owned(),
@@ -258,6 +258,7 @@ fn show_metrics(metrics: &Metrics, config: &mut Config) {
     for (key, value) in labels.iter() {
         config.add(format!("metric_label `{key}`"), value.to_string(), Origin::Program);
     }
+    config.show("metric_scope_labels", scope_labels, |keys| list(keys));
     config.show("metric_idle_timeout", idle_timeout, |timeout| {
         timeout.as_ref().map_or_else(|| "off".to_owned(), seconds)
     });

@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     pub(crate) default_buckets: Setting<Option<Buckets>>,
     pub(crate) histograms: Vec<(String, Buckets)>,
     pub(crate) labels: Labels,
+    pub(crate) scope_labels: Setting<Vec<String>>,
     pub(crate) idle_timeout: Setting<Option<Duration>>,
 }
 
@@ -21,6 +22,7 @@ impl Default for Metrics {
             default_buckets: Setting::new(None),
             histograms: Vec::new(),
             labels: Labels::new(),
+            scope_labels: Setting::new(Vec::new()),
             idle_timeout: Setting::new(None),
         }
     }
@@ -77,6 +79,19 @@ impl Builder {
         value: impl Into<metric::Value>,
     ) -> Self {
         self.metrics.labels = std::mem::take(&mut self.metrics.labels).with(key, value);
+        self
+    }
+
+    /// Sets which key-values of a [scope](crate::context::scope) become labels of what is measured
+    /// inside by `counter!`, `gauge!`, `histogram!` and the macros of `metrics`: none by default,
+    /// because each value makes a series. A label of the measurement's own stays as it is.
+    ///
+    /// With such a key-value around it, a call site looks its series up, and allocates for that.
+    pub fn metric_scope_labels<K: Into<String>>(
+        mut self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Self {
+        self.metrics.scope_labels.set(keys.into_iter().map(Into::into).collect());
         self
     }
 

@@ -43,7 +43,8 @@ impl Builder {
         let config = self.config();
         if *self.is_disabled {
             // What callers sent goes on to callees all the same, as OpenTelemetry asks.
-            set_propagation(*self.propagators, self.baggage_fields.into_value());
+            let labels = self.metrics.scope_labels.into_value();
+            set_propagation(*self.propagators, self.baggage_fields.into_value(), labels);
             return disabled(self.warnings, *self.is_strict, *self.diagnostics, config);
         }
         #[cfg(feature = "poller")]
@@ -51,6 +52,7 @@ impl Builder {
         #[cfg(feature = "poller")]
         check_poller(poller.as_ref())?;
         let propagation = (*self.propagators, (*self.baggage_fields).clone());
+        let scope_labels = (*self.metrics.scope_labels).clone();
         let (globals, level, is_strict) = (self.globals, *self.diagnostics, *self.is_strict);
         let mut warnings = std::mem::take(&mut self.warnings);
         let metric_settings = std::mem::take(&mut self.metrics).settings();
@@ -81,7 +83,7 @@ impl Builder {
             telemetry.open_signal(signal)?;
         }
         take_globals(&mut telemetry, globals);
-        set_propagation(propagation.0, propagation.1);
+        set_propagation(propagation.0, propagation.1, scope_labels);
         Ok(telemetry)
     }
 
@@ -162,9 +164,10 @@ fn disabled(
     Ok(Telemetry::off(config))
 }
 
-fn set_propagation(propagators: Propagators, baggage_fields: Vec<String>) {
+fn set_propagation(propagators: Propagators, fields: Vec<String>, labels: Vec<String>) {
     context::set_propagators(propagators);
-    context::set_baggage_fields(baggage_fields);
+    context::set_baggage_fields(fields);
+    context::set_metric_labels(labels);
 }
 
 fn take_first(errors: &mut Vec<Error>) -> Option<Error> {

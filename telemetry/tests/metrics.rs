@@ -7,7 +7,7 @@
 use std::time::Duration;
 use telemetry_toolkit::metric::{self, Buckets, Data};
 use telemetry_toolkit::receiver::{Metric, MetricKind, Number, Receiver, Value};
-use telemetry_toolkit::{Builder, MetricsRecorder, builder, counter, histogram};
+use telemetry_toolkit::{Builder, MetricsRecorder, builder, context, counter, histogram};
 
 fn quiet(receiver: &Receiver) -> Builder {
     builder()
@@ -35,6 +35,7 @@ fn settings_reach_the_collector() {
         .histogram("db.*", Buckets::explicit([0.5, 1.0]))
         .from_variables(variables)
         .metric_label("region", "eu")
+        .metric_scope_labels(["tenant"])
         .init()
         .unwrap();
     metrics::describe_histogram!("http.time", metrics::Unit::Seconds, "How long it took");
@@ -44,9 +45,17 @@ fn settings_reach_the_collector() {
     let route = String::from("/a");
     counter!("requests", "route" => &route, "region" => "us").add(2);
     metrics::counter!("requests", "route" => route).increment(3);
+    {
+        let _scope = context::scope([("tenant", "acme"), ("user", "7")]);
+        counter!("in.scope").add(1);
+        metrics::counter!("in.scope").increment(1);
+    }
     let report = telemetry.shutdown();
     assert!(report.is_complete() && report.is_balanced(), "{report}");
 
+    let in_scope = &last(&receiver, "in.scope").points[0];
+    assert_eq!(in_scope.attributes["tenant"], Value::Text("acme".to_owned()));
+    assert_eq!((in_scope.attributes.get("user"), &in_scope.value), (None, &Number::I64(2)));
     let time = last(&receiver, "http.time");
     assert_eq!((time.unit.as_str(), time.description.as_str()), ("s", "How long it took"));
     assert_eq!(time.kind, MetricKind::ExponentialHistogram);

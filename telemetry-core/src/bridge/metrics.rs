@@ -6,7 +6,8 @@
 //! - A macro that meets a key again allocates nothing: it finds the handle by the hash that the
 //!   key carries. At most [`CACHED_MAX`] keys of a kind are remembered; others are looked up.
 //! - A series removed from the registry is not written to by a macro that runs later.
-//! - A key with a label that is redacted is not remembered, but looked up each time.
+//! - A key with a label that is redacted is not remembered, but looked up each time; so is one that
+//!   is met in a scope with labels for measurements.
 //! - A handle is the series' own cell, so the registry knows who still holds one; those remembered
 //!   here keep no idle series.
 //!
@@ -47,6 +48,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, SharedString, Unit};
 
+use crate::context;
 use crate::metric::{
     self, Distribution, Explicit, Exponential, Forget, Labels, Last, Registry, Sum, Value,
 };
@@ -433,6 +435,9 @@ impl<H> Cache<H> {
 
 impl<H: Clone> Cache<H> {
     fn find(&self, registry: &Registry, key: &Key, make: impl FnOnce(Labels) -> H) -> H {
+        if let Some(scope) = context::metric_labels() {
+            return make(scope.overridden_by(&labels(key)));
+        }
         // Read first: a series removed from here on makes what is found outdated, and the next
         // look-up finds that out.
         let removals = registry.removals();

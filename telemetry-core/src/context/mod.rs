@@ -43,14 +43,14 @@ pub use crate::observer::{Observer, Place};
 pub use crate::propagation::{
     BAGGAGE_BYTES_MAX, BAGGAGE_MEMBERS_MAX, Baggage, Environment, Extract, Inject, Propagators,
     RemoteContext, SpanContext, SpanId, TRACE_STATE_BYTES_MAX, TRACE_STATE_MEMBERS_MAX, TraceFlags,
-    TraceId, TraceParent, TraceState, extract, propagators, set_baggage_fields, set_propagators,
-    variable_name,
+    TraceId, TraceParent, TraceState, extract, propagators, set_baggage_fields, set_metric_labels,
+    set_propagators, variable_name,
 };
 
 use crate::local::{self, Current, Local, mode};
 use crate::metric::Labels;
 use crate::observer;
-use crate::propagation::Frame;
+use crate::propagation::{Frame, has_metric_labels};
 use crate::record::flag;
 use crate::recorder::{self, states};
 use crate::scope::Entered;
@@ -106,9 +106,24 @@ pub fn values() -> Labels {
     values.redacted_again().unwrap_or(values)
 }
 
+/// The labels that the thread's measurements get of its scope; `None` = none.
+#[inline]
+pub(crate) fn metric_labels() -> Option<Labels> {
+    if has_metric_labels() { metric_labels_here() } else { None }
+}
+
+#[cold]
+#[inline(never)]
+fn metric_labels_here() -> Option<Labels> {
+    let labels = top()?.labels.clone();
+    let labels = labels.redacted_again().unwrap_or(labels);
+    (!labels.is_empty()).then_some(labels)
+}
+
 /// Gives key-values to every record of the thread while the guard lives.
 ///
-/// Events, spans that are opened, and records of the `log` crate get them as fields. Scopes nest:
+/// Events, spans that are opened, and records of the `log` crate get them as fields, and
+/// measurements those of [`set_metric_labels`] as labels. Scopes nest:
 /// an inner value replaces an outer one of the same key, and a field of the record itself stands
 /// behind both, where exporters that keep one of a name keep it. At most 64 keys; `message` is an
 /// event's own and is left out.

@@ -9,9 +9,12 @@
 //!   a series that is there, and none is kept from expiring.
 //! - Where `metrics` has a recorder for the thread ([`metrics::with_local_recorder`]), it takes the
 //!   measurement: alone if it is ours, beside the process's registry if it is another's.
+//! - In a scope with key-values that measurements get (`context::set_metric_labels`), the series is
+//!   looked up by all labels, and the handle of the call site stays that of its own ones.
 //! - A series that was removed from the registry is not written to.
 
 use crate::bridge::metrics::{Answer, ask, is_process_recorder};
+use crate::context;
 use crate::metric::{self, AsLabel, Borrowed, Counter, Family, Gauge, Histogram, Labels, ValueRef};
 use std::array;
 use std::sync::{Arc, OnceLock};
@@ -186,6 +189,9 @@ impl<T: Measurable, const N: usize> Measured<'_, T, N> {
     /// Measures in the process's registry.
     #[inline]
     fn measure_here(&self, own: impl Fn(&T)) {
+        if let Some(scope) = context::metric_labels() {
+            return self.measure_in(&scope, &own);
+        }
         if N > 0 {
             return self.site.measure_labelled(&self.values, own);
         }
@@ -195,18 +201,30 @@ impl<T: Measurable, const N: usize> Measured<'_, T, N> {
         }
     }
 
+    /// Measures in the process's registry, with labels of the scope beside the site's own.
+    #[cold]
+    #[inline(never)]
+    fn measure_in(&self, scope: &Labels, own: &dyn Fn(&T)) {
+        let labels = scope.overridden_by(&self.site.owned(&self.values));
+        own(&metric::global().instrument(self.site.name, labels));
+    }
+
     /// Measures with the recorder that `metrics` has here, and perhaps in the process's registry.
     #[cold]
     #[inline(never)]
     fn measure_elsewhere(self, own: &dyn Fn(&T), foreign: &dyn Fn(&T::Foreign)) {
-        let (site, values) = (self.site, &self.values);
-        let labelled = (N > 0).then(|| key(site.name, &site.owned(values)));
+        let (site, scope) = (self.site, context::metric_labels());
+        let labels = || match &scope {
+            Some(scope) => scope.overridden_by(&site.owned(&self.values)),
+            None => site.owned(&self.values),
+        };
+        let labelled = (N > 0 || scope.is_some()).then(|| key(site.name, &labels()));
         let key = labelled.as_ref().unwrap_or(site.key);
         let module = site.module;
         let metadata = metrics::Metadata::new(module, metrics::Level::INFO, Some(module));
         match ask(key, |recorder, key| T::register(recorder, key, &metadata)) {
             Answer::Process => self.measure_here(own),
-            Answer::Ours(registry) => own(&registry.instrument(site.name, site.owned(values))),
+            Answer::Ours(registry) => own(&registry.instrument(site.name, labels())),
             Answer::Around(handle) => foreign(&handle),
             Answer::Foreign(handle) => {
                 foreign(&handle);

@@ -217,12 +217,12 @@ impl Labels {
     }
 
     /// Returns these labels and `others`, which win where both have a key.
-    pub(super) fn overridden_by(&self, others: &Self) -> Self {
+    pub(crate) fn overridden_by(&self, others: &Self) -> Self {
         Self::of(self.pairs().iter().chain(others.pairs()).cloned().collect())
     }
 
     /// Returns the pairs that `keep` accepts.
-    pub(super) fn retained(&self, keep: impl Fn(&str, &Value) -> bool) -> Self {
+    pub(crate) fn retained(&self, keep: impl Fn(&str, &Value) -> bool) -> Self {
         Self::of(self.pairs().iter().filter(|(key, value)| keep(key, value)).cloned().collect())
     }
 

@@ -13,6 +13,7 @@ use crate::level::Level;
 use crate::metric::Labels;
 use crate::redaction;
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// How many frames a thread holds at most.
@@ -32,6 +33,37 @@ pub fn set_baggage_fields<K: Into<String>>(keys: impl IntoIterator<Item = K>) {
     *BAGGAGE_FIELDS.write().unwrap_or_else(PoisonError::into_inner) = keys;
 }
 
+/// The keys of scopes that become labels of measurements.
+static METRIC_LABELS: RwLock<Vec<String>> = RwLock::new(Vec::new());
+/// Is there one?
+static HAS_METRIC_LABELS: AtomicBool = AtomicBool::new(false);
+
+/// Sets which of the fields that a scope gives to records are labels of the measurements inside,
+/// too; none by default, since each value makes a series.
+///
+/// It counts for contexts entered from now on.
+pub fn set_metric_labels<K: Into<String>>(keys: impl IntoIterator<Item = K>) {
+    let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
+    // Relaxed, here and below: who reads the old one measures a moment earlier.
+    HAS_METRIC_LABELS.store(!keys.is_empty(), Ordering::Relaxed);
+    *METRIC_LABELS.write().unwrap_or_else(PoisonError::into_inner) = keys;
+}
+
+/// May measurements have labels of a scope?
+#[inline]
+pub(crate) fn has_metric_labels() -> bool {
+    HAS_METRIC_LABELS.load(Ordering::Relaxed)
+}
+
+/// The fields that are labels of measurements.
+fn metric_labels(fields: &Labels) -> Labels {
+    if !has_metric_labels() || fields.is_empty() {
+        return Labels::new();
+    }
+    let listed = METRIC_LABELS.read().unwrap_or_else(PoisonError::into_inner);
+    fields.retained(|key, _| listed.iter().any(|listed| listed == key))
+}
+
 /// Key-values and baggage of a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
@@ -39,6 +71,8 @@ pub(crate) struct Frame {
     pub(crate) baggage: Baggage,
     /// What records get: the values, and before them the baggage that may be shown.
     pub(crate) fields: Labels,
+    /// What measurements get of them.
+    pub(crate) labels: Labels,
     /// The list of names that the fields were looked at with.
     pub(crate) list: usize,
 }
@@ -65,7 +99,8 @@ impl Frame {
             }
             fields = fields.with(key.to_owned(), value.clone());
         }
-        Self { values, baggage, fields, list: redaction::list() }
+        let labels = metric_labels(&fields);
+        Self { values, baggage, fields, labels, list: redaction::list() }
     }
 
     /// The frame with further values, which replace those of the same key.

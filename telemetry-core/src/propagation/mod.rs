@@ -18,8 +18,9 @@ mod trace_state;
 
 pub use baggage::{BAGGAGE_BYTES_MAX, BAGGAGE_MEMBERS_MAX, Baggage};
 pub use carrier::{Environment, Extract, Inject, variable_name};
-pub use frames::set_baggage_fields;
+pub(crate) use frames::has_metric_labels;
 pub(crate) use frames::{Frame, Frames};
+pub use frames::{set_baggage_fields, set_metric_labels};
 pub use ids::{SpanId, TraceId};
 pub use propagate::{
     Propagators, RemoteContext, SpanContext, extract, propagators, set_propagators,

@@ -3,11 +3,13 @@
 use crate::spans::pipeline;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use telemetry_core::bridge::metrics::Recorder;
 use telemetry_core::context::{
     self, Baggage, Carried, InContext, OwnedSpan, Propagators, RemoteContext, SpanParent,
     TraceFlags,
 };
-use telemetry_core::metric::Value;
+use telemetry_core::counter;
+use telemetry_core::metric::{self, Labels, Value};
 use telemetry_core::testing::{CapturedRecord, MemoryExporter, OwnedValue};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -403,4 +405,44 @@ fn baggage_on_the_allow_list_becomes_fields() {
     let events = memory.events();
     assert_eq!(text(&events[0], "user").as_deref(), Some("7"));
     assert_eq!(text(&events[0], "tenant"), None);
+}
+
+/// Counts, by all kinds of call sites.
+fn count(queue: &str) {
+    counter!("scope.literal", "queue" => "mail").add(1);
+    counter!("scope.borrowed", "queue" => queue).add(1);
+    counter!("scope.own", "measured.tenant" => "own").add(1);
+}
+
+/// What was counted with these labels.
+fn counted(name: &str, labels: &[(&'static str, &'static str)]) -> u64 {
+    metric::global().counter(name, labels.iter().copied().collect::<Labels>()).value()
+}
+
+#[test]
+fn measurements_inside_have_the_listed_values_as_labels() {
+    context::set_metric_labels(["measured.tenant"]);
+    let queue = ("queue", "mail");
+    let acme = ("measured.tenant", "acme");
+    count("mail");
+    {
+        let values = [("measured.tenant", "acme"), ("measured.user", "7")];
+        let _scope = context::scope(values);
+        count("mail");
+        context::spawn_thread("counts", || count("mail")).unwrap().join().unwrap();
+        let registry = metric::Registry::new();
+        metrics::with_local_recorder(&Recorder::new(registry.clone()), || {
+            metrics::counter!("scope.facade", "queue" => "mail").increment(1);
+            counter!("scope.local").add(1);
+        });
+        assert_eq!(registry.counter("scope.facade", [acme, queue]).value(), 1);
+        assert_eq!(registry.counter("scope.local", [acme]).value(), 1);
+    }
+    let work = async { count("mail") }.in_scope_values([("measured.tenant", "acme")]);
+    assert!(pin!(work).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    count("mail");
+    for name in ["scope.literal", "scope.borrowed"] {
+        assert_eq!((counted(name, &[queue]), counted(name, &[acme, queue])), (2, 3), "{name}");
+    }
+    assert_eq!(counted("scope.own", &[("measured.tenant", "own")]), 5);
 }
