@@ -43,28 +43,33 @@ impl Patterns {
     ///
     /// It cannot be read, matches the empty text, is too large, or is one too many.
     pub(crate) fn add(&mut self, pattern: &str) -> Result<(), Error> {
-        const SETTING: &str = "redact_values";
         if self.0.len() >= PATTERNS_MAX {
-            let right = format!("one of at most {PATTERNS_MAX} patterns");
-            return Err(Error::setting(SETTING, shown(pattern), &right));
+            return Err(self.refused(pattern, format_args!("one of at most {PATTERNS_MAX}")));
         }
-        let regex = RegexBuilder::new(pattern)
+        let built = RegexBuilder::new(pattern)
             .size_limit(PATTERN_BYTES_MAX)
             .nest_limit(PATTERN_DEPTH_MAX)
-            .build()
-            .map_err(|error| {
-                let limits = format!(
-                    "(at most {PATTERN_BYTES_MAX} bytes compiled, groups {PATTERN_DEPTH_MAX} deep)"
-                );
-                let why = format!("it cannot be used: {error} {limits}");
-                Error::unreadable(SETTING, pattern, why)
-            })?;
+            .build();
+        let regex = built.map_err(|error| {
+            let limits = format_args!(
+                "at most {PATTERN_BYTES_MAX} bytes compiled, groups {PATTERN_DEPTH_MAX} deep"
+            );
+            self.refused(pattern, format_args!("a regular expression ({limits}): {error}"))
+        })?;
         if regex.is_match("") {
-            let right = "one that does not match the empty text";
-            return Err(Error::setting(SETTING, shown(pattern), right));
+            let right = format_args!("one that does not match the empty text");
+            return Err(self.refused(pattern, right));
         }
         self.0.push(Pattern { regex, literal: literal(pattern) });
         Ok(())
+    }
+
+    /// By its number: it may be the very secret that is to be replaced.
+    fn refused(&self, pattern: &str, right: fmt::Arguments<'_>) -> Error {
+        let (number, bytes) = (self.0.len() + 1, pattern.len());
+        Error::wrong_setting(format!(
+            "`redact_values` has a pattern {number}, of {bytes} bytes, that must be {right}"
+        ))
     }
 
     /// The text without its secrets, and how many there were; `None` = there are none.
@@ -83,10 +88,6 @@ impl Patterns {
     pub(crate) fn may_match(&self, bytes: &[u8]) -> bool {
         !self.0.is_empty() || bytes.contains(&b'@')
     }
-}
-
-fn shown(pattern: &str) -> String {
-    pattern.chars().take(100).collect()
 }
 
 /// The text with each of these ranges replaced, those that touch as one.
@@ -300,20 +301,26 @@ mod tests {
         let mut patterns = Patterns::default();
         let nested = format!("{}a{}", "(".repeat(500), ")".repeat(500));
         let table = [
-            ("(", "cannot be used"),
-            ("a*", "empty text"),
+            ("canary(", "a regular expression"),
+            ("(canary)*", "empty text"),
             ("", "empty text"),
-            ("(?=a)", "cannot be used"),
+            ("(?=canary)", "a regular expression"),
             (r"\w{9999}{9999}", "65536 bytes"),
             (&nested, "32 deep"),
         ];
         for (pattern, why) in table {
             let error = patterns.add(pattern).unwrap_err();
-            assert!(error.is_setting() && error.to_string().contains(why), "{error}");
+            let text = error.to_string();
+            assert!(
+                error.is_setting() && text.contains(why) && text.contains("pattern 1"),
+                "{text}"
+            );
+            assert!(!text.contains("canary"), "{text}");
         }
         for n in 0..PATTERNS_MAX {
             patterns.add(&format!("secret{n}")).unwrap();
         }
-        assert!(patterns.add("one more").unwrap_err().to_string().contains("at most 32"));
+        let error = patterns.add("canary").unwrap_err().to_string();
+        assert!(error.contains("pattern 33") && error.contains("at most 32"), "{error}");
     }
 }

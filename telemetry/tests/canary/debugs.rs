@@ -62,6 +62,11 @@ fn settings(show: &mut dyn FnMut(&dyn Debug)) {
     let builder = telemetry_toolkit::builder().no_console().from_variables(variable);
     show(&builder);
     show(&builder.init().unwrap_err());
+    for pattern in ["_(", "(_)*"].map(|pattern| pattern.replace('_', &canary("bad_pattern"))) {
+        let builder = telemetry_toolkit::builder().no_console().redact_values([pattern]);
+        show(&builder);
+        show(&builder.init().unwrap_err());
+    }
     show(&telemetry_toolkit::ConsoleExporter::builder());
     let path = std::path::PathBuf::from("/tmp/x");
     show(&telemetry_toolkit::builder().json_file(path));

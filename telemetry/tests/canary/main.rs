@@ -17,6 +17,9 @@ mod debugs;
 mod http2;
 mod outputs;
 mod plant;
+mod tls;
+#[cfg(feature = "tower")]
+mod tower_layers;
 
 use outputs::Outputs;
 use std::path::Path;
@@ -41,8 +44,18 @@ fn text_canary(place: &str) -> String {
 
 const PATTERN: &str = r"cnry-text-[a-z0-9_]+";
 
+/// The console's styles, and how the collector is spoken to beside each.
+const RUNS: [(&str, &str); 4] = [
+    ("pretty", "http/protobuf"),
+    ("compact", GRPC),
+    ("logfmt@stderr", "http/protobuf"),
+    ("json@stderr", GRPC),
+];
+
+const GRPC: &str = if cfg!(feature = "otlp-grpc") { "grpc" } else { "http/protobuf" };
+
 /// What the environment says in the child.
-fn variables(style: &str, collector: &str) -> Vec<(&'static str, String)> {
+fn variables(style: &str, protocol: &str, collector: &str) -> Vec<(&'static str, String)> {
     let user = canary("env_endpoint_user");
     let host = collector.trim_start_matches("http://");
     vec![
@@ -51,6 +64,7 @@ fn variables(style: &str, collector: &str) -> Vec<(&'static str, String)> {
         ("TELEMETRY_REDACT", "iban".to_owned()),
         ("OTEL_LOG_LEVEL", "trace".to_owned()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{user}:{user}@{host}")),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
         ("OTEL_EXPORTER_OTLP_HEADERS", format!("x-key={},bad={}%", canary("h"), canary("h2"))),
         ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", format!("{},a b={}", canary("h3"), canary("h4"))),
         ("OTEL_RESOURCE_ATTRIBUTES", format!("api_key={},team=a", canary("env_resource"))),
@@ -58,17 +72,18 @@ fn variables(style: &str, collector: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn run_child(style: &str, folder: &Path) -> Outputs {
+fn run_child(style: &str, protocol: &str, folder: &Path) -> Outputs {
     let collector = outputs::Collector::start();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["child", "--exact", "--nocapture", "--test-threads=1"]).env(FOLDER, folder);
-    command.envs(variables(style, &collector.endpoint()));
+    command.envs(variables(style, protocol, &collector.endpoint()));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{style}: {output:?}");
     let mut outputs = Outputs::of_folder(folder);
     outputs.add("stdout", &output.stdout);
     outputs.add("stderr", &output.stderr);
     outputs.add("collector", &collector.bodies());
+    assert_eq!(collector.grpc_requests() > 0, protocol == "grpc", "{style}");
     outputs
 }
 
@@ -82,15 +97,17 @@ fn child() {
 
 #[test]
 fn no_canary_is_in_any_output() {
-    for style in ["pretty", "compact", "logfmt@stderr", "json@stderr"] {
+    for (style, protocol) in RUNS {
         let folder = tempfile::tempdir().unwrap();
-        let outputs = run_child(style, folder.path());
+        let outputs = run_child(style, protocol, folder.path());
         let found = outputs.places_of(MARK);
         assert!(found.is_empty(), "{style}: {found:#?}");
         // What was planted got there, but for its secret.
         for output in ["stderr", "log.jsonl", "collector", "memory.txt"] {
             let planted = plant::PLACES.map(|place| format!("planted {place}"));
-            for mark in planted.iter().map(String::as_str).chain(["h2::", "hyper_util::"]) {
+            for mark in
+                planted.iter().map(String::as_str).chain(["h2::", "hyper_util::", "rustls::"])
+            {
                 assert!(outputs.count(output, mark) > 0, "{style}: no `{mark}` in {output}");
             }
             let count = outputs.count(output, "[redacted]");
@@ -98,6 +115,11 @@ fn no_canary_is_in_any_output() {
         }
         for (output, mark) in [("debug.txt", "outbox"), ("log.jsonl", "temporary filter")] {
             assert!(outputs.count(output, mark) > 0, "{style}: no `{mark}` in {output}");
+        }
+        if cfg!(feature = "tower") {
+            for mark in ["http.server.request.duration", "page=1&access_token=REDACTED"] {
+                assert!(outputs.count("collector", mark) > 0, "{style}: no `{mark}`");
+            }
         }
         if cfg!(feature = "opentelemetry") {
             assert!(outputs.count("collector", "otel_list") == 0, "{style}");

@@ -1,8 +1,13 @@
 //! What came out: files, streams, and what a collector was sent.
 
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::convert::Infallible;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -43,28 +48,33 @@ impl Outputs {
     }
 }
 
-/// Takes every request and keeps its body as it is.
+/// Takes every request, of HTTP/1.1 and of gRPC, and keeps its body as it is.
 ///
 /// It is no part of the toolkit, so that what it sees is what goes over the wire.
 pub(crate) struct Collector {
     port: u16,
-    bodies: Arc<Mutex<Vec<u8>>>,
+    received: Arc<Mutex<Received>>,
+}
+
+#[derive(Default)]
+struct Received {
+    bodies: Vec<u8>,
+    grpc_requests: usize,
 }
 
 impl Collector {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let bodies = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&bodies);
+        let received = Arc::<Mutex<Received>>::default();
+        let kept = Arc::clone(&received);
         // It ends with the process.
         std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let kept = Arc::clone(&kept);
-                std::thread::spawn(move || serve(&stream, &kept));
-            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(serve(listener, kept));
         });
-        Self { port, bodies }
+        Self { port, received }
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -72,29 +82,53 @@ impl Collector {
     }
 
     pub(crate) fn bodies(&self) -> Vec<u8> {
-        self.bodies.lock().unwrap().clone()
+        self.received.lock().unwrap().bodies.clone()
+    }
+
+    pub(crate) fn grpc_requests(&self) -> usize {
+        self.received.lock().unwrap().grpc_requests
     }
 }
 
-fn serve(stream: &TcpStream, kept: &Mutex<Vec<u8>>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
+async fn serve(listener: TcpListener, received: Arc<Mutex<Received>>) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
-            if line.trim().is_empty() {
-                break;
-            }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().ok()?;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        kept.lock().unwrap().extend_from_slice(&body);
-        (&mut &*stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").ok()?;
+        let (stream, _) = listener.accept().await.unwrap();
+        let received = Arc::clone(&received);
+        let service = service_fn(move |request| answer(request, Arc::clone(&received)));
+        tokio::spawn(async move {
+            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
     }
+}
+
+type Answer = http::Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// All is well: an empty message, for gRPC with its length before it and the status behind it.
+async fn answer(
+    request: http::Request<Incoming>,
+    received: Arc<Mutex<Received>>,
+) -> Result<Answer, hyper::Error> {
+    let kind = request.headers().get("content-type").cloned();
+    let is_grpc =
+        kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let body = request.into_body().collect().await?.to_bytes();
+    let mut received = received.lock().unwrap();
+    received.bodies.extend_from_slice(&body);
+    received.grpc_requests += usize::from(is_grpc);
+    let body = match is_grpc {
+        false => Empty::new().boxed_unsync(),
+        true => {
+            let trailers = http::HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-status"),
+                http::HeaderValue::from_static("0"),
+            )]);
+            let message = Full::new(Bytes::from_static(&[0; 5]));
+            message.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed_unsync()
+        }
+    };
+    let mut answer = http::Response::new(body);
+    answer.headers_mut().extend(kind.map(|kind| (http::header::CONTENT_TYPE, kind)));
+    Ok(answer)
 }

@@ -1,6 +1,6 @@
 //! The ways in.
 
-use crate::{PATTERN, canary, debugs, http2, text_canary};
+use crate::{PATTERN, canary, debugs, http2, text_canary, tls};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -98,6 +98,9 @@ pub(crate) fn run(folder: &Path) {
     texts();
     metrics();
     http2::talk();
+    tls::talk();
+    #[cfg(feature = "tower")]
+    crate::tower_layers::talk();
     filters(&telemetry);
     opentelemetry();
     let report = telemetry.flush(Duration::from_secs(20)).unwrap();
