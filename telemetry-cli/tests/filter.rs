@@ -28,6 +28,31 @@ fn check_shows_the_mistake_and_exits_with_2() {
 }
 
 #[test]
+fn filters_over_a_limit_are_refused_with_it() {
+    let table = [
+        ("app::module=debug,".repeat(5_000), "at most 8192"),
+        ("a,".repeat(1_025), "more than 1024 directives"),
+        ("[{a~\"((((a{100}){100}){100}){100})\"}]".to_owned(), "65536 bytes compiled"),
+    ];
+    for (filter, limit) in table {
+        let (status, output, errors) = telemetry(&["filter", "check", &filter]);
+        assert_eq!((status, output.as_str()), (2, ""), "{errors}");
+        assert!(errors.contains(limit) && errors.len() < 1000, "{errors}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn filter_that_is_no_utf_8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry"));
+    command.args(["filter", "check"]).arg(std::ffi::OsStr::from_bytes(b"info\xff"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("invalid UTF-8"));
+}
+
+#[test]
 fn check_names_what_never_decides() {
     let (status, _, errors) = telemetry(&["filter", "check", "app=info,app=debug"]);
     assert_eq!(status, 0);

@@ -45,6 +45,23 @@ impl Error {
         Self::new(Kind::Setting, text.into())
     }
 
+    /// The same, of a setting with another name: that of the variable it was read from.
+    ///
+    /// ```
+    /// use telemetry_core::filter::Filter;
+    ///
+    /// let error = "inof".parse::<Filter>().unwrap_err();
+    /// assert!(error.to_string().starts_with("`filter` is `inof`"));
+    /// assert!(error.of_setting("RUST_LOG").to_string().starts_with("`RUST_LOG` is `inof`"));
+    /// ```
+    pub fn of_setting(mut self, name: &str) -> Self {
+        let rest = self.text.strip_prefix('`').and_then(|text| text.split_once('`'));
+        if let (Kind::Setting, Some((_, rest))) = (self.kind, rest) {
+            self.text = format!("`{name}`{rest}");
+        }
+        self
+    }
+
     /// A pipeline is attached already.
     pub fn already_attached() -> Self {
         Self::new(

@@ -126,6 +126,7 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
         };
         assert_eq!(*variable, name);
         assert!(error.is_setting(), "{error}");
+        assert!(error.to_string().starts_with(&format!("`{name}` is ")), "{error}");
     }
 }
 

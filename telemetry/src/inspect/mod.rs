@@ -18,7 +18,9 @@ pub(crate) mod queues;
 
 use crate::config::Config;
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+#[cfg(feature = "poller")]
+use std::sync::OnceLock;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use telemetry_core::clock;
 use telemetry_core::document::{Cell, Document, Row, Section};

@@ -14,6 +14,8 @@
 )]
 
 mod debugs;
+#[cfg(unix)]
+mod doors;
 mod http2;
 mod outputs;
 mod plant;
@@ -124,6 +126,11 @@ fn no_canary_is_in_any_output() {
         if cfg!(feature = "opentelemetry") {
             assert!(outputs.count("collector", "otel_list") == 0, "{style}");
             assert!(outputs.count("collector", "db.password") > 1, "{style}");
+        }
+        if cfg!(unix) {
+            let outputs =
+                ["doors.txt", "log.jsonl", "collector"].map(|o| outputs.count(o, "oldest_spans"));
+            assert!(outputs.iter().all(|count| *count > 0), "{style}: {outputs:?}");
         }
         for output in ["debug.txt", "snapshots.txt", "report.txt"] {
             assert!(outputs.count(output, "redacted") > 0, "{style}: {output}");

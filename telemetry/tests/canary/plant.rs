@@ -90,6 +90,8 @@ pub(crate) fn run(folder: &Path) {
     let _early_scope = context::scope([("customer.iban", canary("early_scope"))]);
     let memory = MemoryExporter::new("memory");
     let builder = builder(folder, &memory);
+    #[cfg(unix)]
+    let builder = crate::doors::opened(builder, folder);
     let mut shown = format!("{builder:#?}\n");
     let telemetry = builder.init().unwrap();
     early.add(1);
@@ -109,6 +111,8 @@ pub(crate) fn run(folder: &Path) {
     let _watch = telemetry_toolkit::watch("outbox", 10, || 3);
     shown.push_str(&debugs::all(&telemetry, &report));
     write(folder, "debug.txt", &shown);
+    #[cfg(unix)]
+    write(folder, "doors.txt", &crate::doors::all(&telemetry, folder, &memory));
     let report = telemetry.shutdown();
     assert!(report.is_complete(), "{report}");
     write(folder, "report.txt", &format!("{report}\n{report:#?}"));

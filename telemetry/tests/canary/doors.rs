@@ -1,0 +1,51 @@
+//! Who looks in through the doors, while spans are open and a task runs: a socket's client, a signal
+//! and a page.
+
+use crate::canary;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use telemetry_toolkit::testing::MemoryExporter;
+use telemetry_toolkit::{Builder, Telemetry, client};
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("door.sock")
+}
+
+/// Opens them.
+pub(crate) fn opened(builder: Builder, folder: &Path) -> Builder {
+    builder.inspect_socket(socket(folder)).inspect_signal(libc::SIGUSR1)
+}
+
+/// What each of them shows; the signal's snapshot goes to the exporters.
+pub(crate) fn all(telemetry: &Telemetry, folder: &Path, memory: &MemoryExporter) -> String {
+    let mut text = String::new();
+    let requests = ["snapshot text", "snapshot json", "config text", "config json"];
+    for request in requests {
+        writeln!(text, "{request}\n{}", client::ask(&socket(folder), None, request).unwrap())
+            .unwrap();
+    }
+    for wrong in ["dance", "snapshot"].map(|wrong| format!("{wrong} {}", canary("door_request"))) {
+        let error = client::ask(&socket(folder), None, &wrong).unwrap_err();
+        writeln!(text, "{error} {error:?}").unwrap();
+    }
+    for (address, format) in
+        [("127.0.0.1:80", "text"), ("127.0.0.1:80", "json"), ("8.8.8.8:80", "")]
+    {
+        let uri = format!("/?format={format}&token={}", canary("door_query"));
+        let request = http::Request::get(uri).header("host", "localhost").body(()).unwrap();
+        let answer = telemetry.inspector().respond(address.parse().unwrap(), &request);
+        writeln!(text, "{answer:?}").unwrap();
+    }
+    let kill = Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let has_told =
+        || memory.events().iter().any(|event| format!("{event:?}").contains("oldest_spans"));
+    while !has_told() {
+        assert!(Instant::now() < deadline, "the signal is not answered");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    text
+}
