@@ -18,8 +18,8 @@ const VALUE_CHARACTERS: usize = 256;
 const FIELDS_MAX: usize = 32;
 /// How many spans around one are named.
 const AROUND_MAX: usize = 8;
-/// How many threads have a row.
-const THREADS_MAX: usize = 64;
+/// How many threads have a row that are in no span; each that is in one has a row.
+const IDLE_THREADS_MAX: usize = 64;
 /// How many threads are named in a span's row.
 const LABELS_MAX: usize = 8;
 /// How many characters of a filter are shown.
@@ -111,10 +111,12 @@ fn threads(look: &Look) -> Section {
         let age = look.span(thread.span_id).map_or(u64::MAX, |span| span.data.start_ticks);
         (thread.is_own(), thread.span_id == 0, age, thread.id)
     });
-    for thread in all.iter().take(THREADS_MAX) {
+    let busy = all.iter().filter(|thread| thread.span_id != 0).count();
+    let rows = busy + IDLE_THREADS_MAX;
+    for thread in all.iter().take(rows) {
         section.push(thread_row(look, thread));
     }
-    let left_out = all.len().saturating_sub(THREADS_MAX) as u64;
+    let left_out = all.len().saturating_sub(rows) as u64;
     section.left_out(left_out + look.threads_left_out)
 }
 

@@ -112,6 +112,35 @@ fn tasks_are_told_while_they_live() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn every_thread_in_a_span_has_a_row() {
+    const THREADS: usize = 100;
+    let pipeline = memory();
+    let inside = std::sync::Barrier::new(THREADS + 1);
+    let leave = std::sync::Barrier::new(THREADS + 1);
+    std::thread::scope(|scope| {
+        for n in 0..THREADS {
+            let (pipeline, inside, leave) = (&pipeline, &inside, &leave);
+            let work = move || {
+                let _span = tracing::info_span!("crowded", n).entered();
+                inside.wait();
+                leave.wait();
+            };
+            scope.spawn(move || pipeline.run(work));
+        }
+        inside.wait();
+        pipeline.flush(LONG).unwrap();
+        let findings = pipeline.inspect(LONG);
+        let threads = rows(&findings, "threads");
+        let numbers = threads.iter().filter(|row| text(row, "span") == "crowded");
+        let numbers: std::collections::HashSet<_> =
+            numbers.map(|row| text(row, "fields")).collect();
+        leave.wait();
+        assert_eq!(numbers.len(), THREADS, "{threads:?}");
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn threads_that_wait_for_a_lock_are_named_with_who_may_have_it() {
     let pipeline = memory();
     let lock = std::sync::Mutex::new(());
