@@ -7,8 +7,8 @@
 
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -25,7 +25,8 @@ fn given_folder() -> Option<std::path::PathBuf> {
 fn run(test: &str, folder: &Path, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, folder);
-    command.env("XDG_RUNTIME_DIR", folder).env_remove("RUST_LOG").envs(variables.iter().copied());
+    command.env("XDG_RUNTIME_DIR", folder).env_remove("RUST_LOG");
+    command.env_remove("TELEMETRY_INSPECT").envs(variables.iter().copied());
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
@@ -110,14 +111,113 @@ fn clients_that_stand_still_harm_nobody() {
     tracing::info!("the service goes on");
     assert!(telemetry.flush(Duration::from_secs(30)).is_ok());
     assert!(began.elapsed() < Duration::from_secs(30));
+    let why = idle.into_iter().filter_map(|mut client| {
+        let mut text = String::new();
+        client.read_to_string(&mut text).ok().map(|_| text)
+    });
+    let busy = "error too many clients at once, try again\n";
+    assert!(why.into_iter().any(|text| text == busy), "whoever is turned away hears why");
     wait_until(|| client::ask(&socket, None, "snapshot text").is_ok());
-    drop(idle);
     // What is no request is not answered, and the connection ends.
     let mut garbage = UnixStream::connect(&socket).unwrap();
     let _ = garbage.write_all(&[0xff; 100_000]);
     let _ = garbage.read_to_end(&mut Vec::new());
     wait_until(|| client::ask(&socket, None, "snapshot text").is_ok());
     telemetry.shutdown();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_there_until_it_is_asked_for() {
+    let Some(folder) = given_folder() else {
+        return parent("nothing_is_there_until_it_is_asked_for");
+    };
+    let has_thread = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")));
+        // The kernel keeps 15 bytes of a name.
+        names.flatten().any(|name| ["telemetry-inspe", "telemetry-signa"].contains(&name.trim()))
+    };
+    let telemetry = builder().from_env().init().unwrap();
+    assert!(!has_thread());
+    assert!(std::fs::read_dir(&folder).unwrap().next().is_none(), "no file, no directory");
+    assert!(client::list().iter().all(|process| process.id != std::process::id()));
+    let error = client::find(std::process::id()).unwrap_err().to_string();
+    assert!(error.ends_with("start it with `TELEMETRY_INSPECT=auto`"), "{error}");
+    telemetry.shutdown();
+    let telemetry = builder().inspect_socket("auto").init().unwrap();
+    // A thread names itself, and leaves the kernel's list soon after it was waited for.
+    wait_until(has_thread);
+    telemetry.shutdown();
+    wait_until(|| !has_thread());
+}
+
+/// Runs a closure on a thread that acts for another user; only root can.
+#[cfg(target_os = "linux")]
+fn as_user<T: Send>(user: libc::uid_t, run: impl FnOnce() -> T + Send) -> T {
+    let become_and_run = move || {
+        // SAFETY: three numbers; without the C library, the call changes this thread alone.
+        let failed = unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) };
+        assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+        run()
+    };
+    std::thread::scope(|scope| scope.spawn(become_and_run).join().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn other_users_are_neither_answered_nor_believed() {
+    const TEST: &str = "other_users_are_neither_answered_nor_believed";
+    const NOBODY: libc::uid_t = 65534;
+    let Some(folder) = given_folder() else { return parent(TEST) };
+    if !std::fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0) {
+        // Whoever is not root cannot become another user to try it.
+        return;
+    }
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(&folder, 0o755);
+    let socket = folder.join("x.sock");
+    let telemetry = builder().inspect_socket(&socket).init().unwrap();
+    assert_eq!(std::fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
+    let ask = |socket: &Path| {
+        let asked = || client::ask(socket, None, "snapshot text");
+        as_user(NOBODY, asked).unwrap_err()
+    };
+    let error = format!("{:?}", ask(&socket));
+    assert!(error.contains("cannot be connected to: Permission denied"), "{error}");
+    // Whatever the file's mode is.
+    set_mode(&socket, 0o666);
+    let error = ask(&socket).to_string();
+    assert!(error.ends_with("answers: this user is not answered"), "{error}");
+    let me = std::process::id();
+    let error = as_user(NOBODY, || client::find(me)).unwrap_err().to_string();
+    let start = format!("process {me} of user 0 has no inspect socket, or one that user {NOBODY}");
+    assert!(error.starts_with(&start), "{error}");
+
+    // And a socket that somebody else has put there.
+    set_mode(&folder, 0o777);
+    let theirs = folder.join("theirs.sock");
+    let listener = as_user(NOBODY - 1, || UnixListener::bind(&theirs)).unwrap();
+    set_mode(&theirs, 0o666);
+    let error = ask(&theirs).to_string();
+    let end = format!("belongs to process {me} of user {}, who is not believed", NOBODY - 1);
+    assert!(error.ends_with(&end), "{error}");
+    drop(listener);
+    telemetry.shutdown();
+}
+
+#[test]
+fn signal_that_cannot_be_handled_is_an_error() {
+    if given_folder().is_none() {
+        return parent("signal_that_cannot_be_handled_is_an_error");
+    }
+    for signal in [libc::SIGKILL, libc::SIGSEGV, 0, -1, 4711] {
+        let error = builder().inspect_signal(signal).init().unwrap_err().to_string();
+        assert!(error.contains(&signal.to_string()), "{error}");
+    }
+    assert!(builder().init().is_ok(), "nothing of it stays");
 }
 
 #[test]

@@ -57,11 +57,16 @@ pub fn ask(socket: &Path, process: Option<u32>, request: &str) -> Result<String,
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed("cannot be waited for"))?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(failed("cannot be waited for"))?;
     let request = format!("{request}\n");
-    stream.write_all(request.as_bytes()).map_err(failed("takes no request"))?;
+    let written = stream.write_all(request.as_bytes());
     let mut reader = BufReader::new(stream);
     let mut header = String::new();
     let mut first = reader.by_ref().take(HEADER_BYTES_MAX);
-    first.read_line(&mut header).map_err(failed("does not answer"))?;
+    let read = first.read_line(&mut header);
+    // Whoever turns a client away says why, and does not wait for what it wants.
+    if header.is_empty() {
+        written.map_err(failed("takes no request"))?;
+    }
+    read.map_err(failed("does not answer"))?;
     let header = header.trim_end();
     if let Some(error) = header.strip_prefix("error ") {
         return Err(Error::not_allowed(format!("`{shown}` answers: {error}")));
