@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may say so")]
 
-use std::process::{Command, Output};
+mod surroundings;
+
 #[cfg(all(target_os = "linux", feature = "poller"))]
 use std::time::Duration;
 
-const CHILD: &str = "TELEMETRY_TEST_CHILD";
+use surroundings::{Named, child, is_child};
+
 const LONG: &str = "TELEMETRY_TEST_LONG";
 
 /// Is this process the child? Then it has emitted an event.
 fn emitted_as_child() -> bool {
-    let is_child = std::env::var_os(CHILD).is_some();
+    let is_child = is_child();
     if is_child {
         let _telemetry = telemetry_toolkit::builder().from_env().init().unwrap();
         tracing::info!(n = 1, "hello");
@@ -22,61 +24,22 @@ fn emitted_as_child() -> bool {
     is_child
 }
 
-fn child(test: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, "1");
-    for name in ["RUST_LOG", "TELEMETRY_CONSOLE", "JOURNAL_STREAM", "CLICOLOR_FORCE"] {
-        command.env_remove(name);
-    }
-    command
-}
-
 #[cfg(unix)]
 #[test]
 fn journal_gets_lines_with_a_priority() {
-    use std::io::Read;
-    use std::os::fd::OwnedFd;
-    use std::os::unix::fs::MetadataExt;
-    use std::os::unix::net::UnixStream;
     if emitted_as_child() {
         return;
     }
-    for (difference, expected) in [(0, "<6> INFO console: hello n=1\n"), (1, "")] {
-        let (mut journal, stderr) = UnixStream::pair().unwrap();
-        let stderr = std::fs::File::from(OwnedFd::from(stderr));
-        let metadata = stderr.metadata().unwrap();
-        let named = format!("{}:{}", metadata.dev(), metadata.ino() + difference);
-        let mut command = child("journal_gets_lines_with_a_priority");
-        command.env("JOURNAL_STREAM", &named).stderr(stderr);
-        let output = command.output().unwrap();
-        drop(command); // and with it our end of what the child wrote to
-        let mut text = String::new();
-        journal.read_to_string(&mut text).unwrap();
+    let mut command = child("journal_gets_lines_with_a_priority");
+    for (named, expected) in [
+        (Named::Rightly, "<6> INFO console: hello n=1\n"),
+        (Named::Wrongly, ""), // as for a child whose output was redirected
+    ] {
+        let (output, text) = surroundings::run_in_journal(&mut command, named);
         assert_eq!(text, expected, "{output:?}");
         let has_json = String::from_utf8_lossy(&output.stdout).contains(r#""n":1"#);
-        assert_eq!(has_json, difference == 1, "{output:?}");
+        assert_eq!(has_json, named == Named::Wrongly, "{output:?}");
     }
-}
-
-/// Runs a command with a pseudo-terminal as its standard error, and returns what it wrote there.
-#[cfg(target_os = "linux")]
-fn run_on_terminal(command: &mut Command) -> (Output, String) {
-    use std::io::Read;
-    use std::os::fd::{FromRawFd, OwnedFd};
-    let (mut ours, mut theirs) = (-1, -1);
-    let null = std::ptr::null_mut();
-    // SAFETY: two places for descriptors; name, settings and size may be left out (openpty(3)).
-    let made =
-        unsafe { libc::openpty(&raw mut ours, &raw mut theirs, null, null.cast(), null.cast()) };
-    assert_eq!(made, 0);
-    // SAFETY: both were just opened, and nobody else owns them.
-    let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
-    let output = command.stderr(theirs).output().unwrap();
-    command.stderr(std::process::Stdio::null()); // and with it our copy of their end is closed
-    let mut text = Vec::new();
-    // A terminal whose other end is closed reads as an error.
-    let _ = std::fs::File::from(ours).read_to_end(&mut text);
-    (output, String::from_utf8(text).unwrap())
 }
 
 #[cfg(target_os = "linux")]
@@ -86,7 +49,7 @@ fn terminal_gets_lines_for_people_and_no_metrics() {
         return;
     }
     let mut command = child("terminal_gets_lines_for_people_and_no_metrics");
-    let (output, text) = run_on_terminal(command.env("NO_COLOR", "1"));
+    let (output, text) = surroundings::run_on_terminal(command.env("NO_COLOR", "1"));
     let lines: Vec<_> = text.lines().collect();
     let [line] = lines[..] else { panic!("{text}") };
     assert!(
@@ -95,7 +58,7 @@ fn terminal_gets_lines_for_people_and_no_metrics() {
     );
     assert!(!String::from_utf8_lossy(&output.stdout).contains("hello"), "{output:?}");
     command.env_remove("NO_COLOR").env("TERM", "xterm");
-    let (_, text) = run_on_terminal(&mut command);
+    let (_, text) = surroundings::run_on_terminal(&mut command);
     assert!(text.contains('\u{1b}'), "a terminal has colours: {text:?}");
 }
 
@@ -171,7 +134,7 @@ fn pipe_gets_json_unless_told_otherwise() {
 /// As a child, tells the end of a span and polls until its standard input ends.
 #[cfg(all(target_os = "linux", feature = "poller"))]
 fn polled_as_child() -> bool {
-    let is_child = std::env::var_os(CHILD).is_some();
+    let is_child = is_child();
     if is_child {
         let builder = telemetry_toolkit::builder().from_env().console_spans(true);
         let builder = builder.console_polls(true).poll_period(Duration::from_millis(20));
