@@ -93,6 +93,14 @@ impl Error {
         Self { kind, text, excerpt: None, source: None }
     }
 
+    /// The same, beginning with the variable that asked for it, unless the text names that anyway.
+    pub fn said_by(mut self, variable: &str) -> Self {
+        if !self.text.contains(variable) {
+            self.text = format!("`{variable}`: {}", self.text);
+        }
+        self
+    }
+
     /// The same, with lines that show the spot.
     pub(crate) fn with_excerpt(self, excerpt: String) -> Self {
         Self { excerpt: Some(excerpt), ..self }

@@ -592,7 +592,8 @@ impl Builder {
         for name in settings.redact {
             const VARIABLE: &str = "TELEMETRY_REDACT";
             let added = self.add_redacted(Redacted::Name, &name, Origin::Variable(VARIABLE));
-            self.warnings.extend(added.err().map(|error| (VARIABLE, error)));
+            let warning = added.err().map(|error| (VARIABLE, error.of_setting(VARIABLE)));
+            self.warnings.extend(warning);
         }
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn keep<T>(
     match (made, origin) {
         (Ok(made), _) => Ok(Some(made)),
         (Err(error), Origin::Variable(variable)) => {
-            warnings.push((variable, error));
+            warnings.push((variable, error.said_by(variable)));
             Ok(None)
         }
         (Err(error), _) => Err(error),

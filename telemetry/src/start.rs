@@ -92,7 +92,7 @@ impl Builder {
     fn filter_file_warning(&self) -> Option<Warning> {
         let path = self.filter_file.as_ref().filter(|_| *self.is_strict)?;
         match (self.filter_file.origin(), Filter::read(path)) {
-            (Origin::Variable(variable), Err(error)) => Some((variable, error)),
+            (Origin::Variable(variable), Err(error)) => Some((variable, error.said_by(variable))),
             _ => None,
         }
     }

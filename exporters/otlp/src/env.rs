@@ -26,6 +26,7 @@ pub(crate) fn read(
     let mut warnings = Vec::new();
     let mut scope = |builder: &mut OtlpBuilder, lane| {
         let is_spoken = read_protocol(builder, lane, variable, grpc, &mut warnings);
+        check_insecure(lane, variable, &mut warnings);
         let endpoint = read_endpoint(builder, lane, variable, &mut warnings);
         read_rest(builder, lane, variable, &mut warnings);
         Scope { is_spoken, endpoint }
@@ -96,8 +97,8 @@ fn read_endpoint(
     warnings: &mut Vec<Error>,
 ) -> Option<bool> {
     let (name, value) = get(variable, lane, "ENDPOINT")?;
-    let mut plain = || is_insecure(lane, variable, warnings);
-    match endpoint_of(builder.protocol_of(lane), &name, value, &mut plain) {
+    let plain = || is_insecure(lane, variable);
+    match endpoint_of(builder.protocol_of(lane), &name, value, plain) {
         Ok(url) => builder.set_endpoint(lane, url),
         Err(warning) => {
             warnings.push(warning);
@@ -107,15 +108,19 @@ fn read_endpoint(
     Some(true)
 }
 
-/// What stands for the scheme of a gRPC endpoint that has none.
-fn is_insecure(lane: Option<Lane>, variable: Lookup<'_>, warnings: &mut Vec<Error>) -> bool {
-    let own = lane.and_then(|lane| get(variable, Some(lane), "INSECURE"));
-    let Some((name, value)) = own.or_else(|| get(variable, None, "INSECURE")) else { return false };
-    let is_true = value.eq_ignore_ascii_case("true");
-    if !is_true && !value.eq_ignore_ascii_case("false") {
+/// Warns about what says neither that a gRPC endpoint without a scheme is insecure nor that not.
+fn check_insecure(lane: Option<Lane>, variable: Lookup<'_>, warnings: &mut Vec<Error>) {
+    let Some((name, value)) = get(variable, lane, "INSECURE") else { return };
+    if !["true", "false"].iter().any(|known| value.eq_ignore_ascii_case(known)) {
         warnings.push(Error::setting(&name, &value, "`true` or `false`, which is used instead"));
     }
-    is_true
+}
+
+/// What stands for the scheme of a gRPC endpoint that has none.
+fn is_insecure(lane: Option<Lane>, variable: Lookup<'_>) -> bool {
+    let own = lane.and_then(|lane| get(variable, Some(lane), "INSECURE"));
+    let said = own.or_else(|| get(variable, None, "INSECURE"));
+    said.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
 /// The endpoint as a URL.
@@ -123,7 +128,7 @@ fn endpoint_of(
     protocol: Protocol,
     name: &str,
     value: String,
-    is_insecure: &mut dyn FnMut() -> bool,
+    is_insecure: impl FnOnce() -> bool,
 ) -> Result<String, Error> {
     let lacks_scheme = protocol != Protocol::HttpProtobuf && !value.contains("://");
     let url = if lacks_scheme && is_insecure() { format!("http://{value}") } else { value };
