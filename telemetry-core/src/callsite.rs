@@ -11,6 +11,7 @@
 //! - At most [`CALLSITES_MAX`] entries; a callsite beyond that shares the entry of its level.
 
 use crate::level::Level;
+use crate::rate_limit::Meter;
 use crate::redaction;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -31,6 +32,8 @@ const FIELDS: u64 = 1 << 43;
 const UNSURE: u64 = 1 << 44;
 /// Of a dynamic one: it is wanted for certain, and fields are redacted.
 const CERTAIN: u64 = 1 << 45;
+/// How many of its events may be emitted is limited.
+const LIMITED: u64 = 1 << 46;
 /// Of a dynamic one: the lower half of its plan's number.
 const PLAN_SHIFT: u32 = 48;
 
@@ -63,6 +66,9 @@ pub struct Callsite {
     metadata: Option<&'static Metadata<'static>>,
     key: usize,
     next: AtomicPtr<Callsite>,
+    meter: Meter,
+    /// The next one of those whose events were suppressed.
+    next_noisy: AtomicPtr<Callsite>,
 }
 
 /// What is known of a callsite.
@@ -167,6 +173,22 @@ impl Decision {
         self.0 & DYNAMIC != 0
     }
 
+    /// Is it limited how many events may be emitted?
+    #[inline(always)]
+    pub(crate) fn is_limited(self) -> bool {
+        self.0 & LIMITED != 0
+    }
+
+    /// The same without a limit.
+    pub(crate) fn unlimited(self) -> Self {
+        Self(self.0 & !LIMITED)
+    }
+
+    /// The same, with a limit if there is one; nobody's events are not limited.
+    pub(crate) fn limited(self, is_limited: bool) -> Self {
+        if is_limited && !self.is_nobody() { Self(self.0 | LIMITED) } else { self }
+    }
+
     /// Of a dynamic one: is it wanted if no directive of spans and fields applies?
     #[inline(always)]
     pub(crate) fn is_wanted_otherwise(self) -> bool {
@@ -204,6 +226,7 @@ impl std::fmt::Debug for Decision {
             .field("sinks", &self.sinks())
             .field("is_urgent", &self.is_urgent())
             .field("is_dynamic", &self.is_dynamic())
+            .field("is_limited", &self.is_limited())
             .finish()
     }
 }
@@ -238,6 +261,13 @@ impl Verdict {
     pub(crate) fn redacting(epoch: u8, plan: u32, static_sinks: u32) -> Self {
         let verdict = Self::dynamic(epoch, plan, static_sinks, 0);
         Self { decision: Decision(verdict.decision.0 | CERTAIN), ..verdict }
+    }
+}
+
+impl Verdict {
+    /// The same, with a limit if there is one.
+    pub(crate) fn limited(self, is_limited: bool) -> Self {
+        Self { decision: self.decision.limited(is_limited), ..self }
     }
 }
 
@@ -323,6 +353,27 @@ impl Callsite {
         self.redacted.store(mask, Ordering::Relaxed);
     }
 
+    /// How many events it has emitted lately.
+    #[inline(always)]
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Puts it among those that [`take_noisy`] finds. Once, until it was taken.
+    #[cold]
+    pub(crate) fn note_noise(&'static self) {
+        let mut next = NOISY.load(Ordering::Relaxed);
+        loop {
+            self.next_noisy.store(next, Ordering::Relaxed);
+            let this = std::ptr::from_ref(self).cast_mut();
+            // Release: whoever takes it finds the next one.
+            match NOISY.compare_exchange_weak(next, this, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => next = seen,
+            }
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn decision(&self) -> Decision {
         // Relaxed: the word is the whole message; what it refers to (sinks, queues) is reached
@@ -364,6 +415,21 @@ impl Callsite {
     }
 }
 
+/// Those whose events were suppressed and that nobody has taken yet, as a stack.
+static NOISY: AtomicPtr<Callsite> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Takes the callsites whose events were suppressed. All at once: none of them can come back while
+/// the chain is walked, because what leads to the next one is read before it is given out.
+pub(crate) fn take_noisy() -> impl Iterator<Item = &'static Callsite> {
+    // Acquire: pairs with the Release in `note_noise`.
+    let mut next = NOISY.swap(std::ptr::null_mut(), Ordering::Acquire);
+    std::iter::from_fn(move || {
+        let callsite = leaked(next)?;
+        next = callsite.next_noisy.load(Ordering::Relaxed);
+        Some(callsite)
+    })
+}
+
 fn bucket(address: usize) -> usize {
     // Metadata statics are 8-aligned and lie close together: spread their low bits.
     (address >> 3).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52 & (BUCKETS - 1)
@@ -382,7 +448,8 @@ pub(crate) fn find(metadata: &'static Metadata<'static>) -> Option<&'static Call
     find_at(std::ptr::from_ref(metadata) as usize)
 }
 
-/// The entry of the `tracing` callsite whose metadata is at an address.
+/// The entry of the `tracing` callsite whose metadata is at an address, or of the place of this
+/// number.
 #[inline(always)]
 pub(crate) fn find_at(address: usize) -> Option<&'static Callsite> {
     // Acquire: pairs with the Release in `append`, so the entry's content is visible.
@@ -414,6 +481,12 @@ pub(crate) fn find_or_register(metadata: &'static Metadata<'static>) -> (&'stati
     }
     let address = std::ptr::from_ref(metadata) as usize;
     append(Description::of(metadata), Some(metadata), address)
+}
+
+/// The entry that [`find_at`] finds by a number that is no address, made now if there is none.
+pub(crate) fn find_or_register_at(key: usize, description: Description) -> &'static Callsite {
+    let _append = APPEND.lock().unwrap_or_else(PoisonError::into_inner);
+    find_at(key).unwrap_or_else(|| append(description, None, key).0)
 }
 
 /// A new entry for a callsite that is not `tracing`'s.
@@ -454,6 +527,8 @@ fn append(
         } else {
             head.load(Ordering::Relaxed)
         }),
+        meter: Meter::default(),
+        next_noisy: AtomicPtr::new(std::ptr::null_mut()),
     }));
     let (segment, offset) = position(id);
     let entries = BY_ID[segment].get_or_init(|| {

@@ -191,6 +191,11 @@ impl Anchor {
         (to.saturating_sub(from) as f64 * self.ns_per_tick) as u64
     }
 
+    /// How many ticks a time takes.
+    pub(crate) fn ticks_in(&self, duration: Duration) -> u64 {
+        (duration.as_nanos() as f64 / self.ns_per_tick) as u64
+    }
+
     /// An anchor whose ticks are nanoseconds since the epoch: for tests and examples.
     pub fn nanoseconds() -> Self {
         Self { ticks: 0, unix_ns: 0, ns_per_tick: 1.0 }

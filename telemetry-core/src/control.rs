@@ -18,6 +18,7 @@ use crate::filter::{DIRECTIVES_MAX, Filter};
 use crate::intake::Intake;
 use crate::level::Level;
 use crate::plan::{Plan, Scope};
+use crate::rate_limit::RateLimit;
 use crate::router::{self, Pace};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -79,12 +80,14 @@ impl Temporary {
 pub(crate) struct Settings {
     pub(crate) common: Filter,
     pub(crate) exporters: Vec<Filtered>,
+    /// How many events a call site may emit.
+    limit: Option<RateLimit>,
     temporary: Vec<Temporary>,
 }
 
 impl Settings {
-    pub(crate) fn new(common: Filter, exporters: Vec<Filtered>) -> Self {
-        Self { common, exporters, temporary: Vec::new() }
+    pub(crate) fn new(common: Filter, exporters: Vec<Filtered>, limit: Option<RateLimit>) -> Self {
+        Self { common, exporters, limit, temporary: Vec::new() }
     }
 
     /// What an exporter's filter is, with the temporary ones.
@@ -109,7 +112,7 @@ impl Settings {
             }
             filters.push((exporter.signals, filter));
         }
-        Plan::new(epoch, filters, before)
+        Plan::new(epoch, filters, self.limit.clone(), before)
     }
 
     fn exporter(&mut self, name: &str) -> Result<&mut Filtered, Error> {

@@ -68,11 +68,13 @@ pub enum Cause {
     Reentrant = 10,
     /// It was taken under a filter of a pipeline that is gone.
     AlreadyShutdown = 11,
+    /// Its call site emits more events than it may ([`RateLimit`](crate::pipeline::RateLimit)).
+    RateLimited = 12,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BufferFull,
         Self::QueueFull,
         Self::Rejected,
@@ -85,6 +87,7 @@ impl Cause {
         Self::StartLost,
         Self::Reentrant,
         Self::AlreadyShutdown,
+        Self::RateLimited,
     ];
 
     /// The name in reports and as `error.type` of the `otel.sdk.*` metrics.
@@ -102,6 +105,7 @@ impl Cause {
             Self::StartLost => "start_lost",
             Self::Reentrant => "reentrant",
             Self::AlreadyShutdown => "already_shutdown",
+            Self::RateLimited => "rate_limited",
         }
     }
 }

@@ -50,6 +50,7 @@ pub mod batch;
 #[expect(unsafe_code, reason = "the table holds leaked entries behind atomic pointers")]
 pub mod callsite;
 pub mod filter;
+mod rate_limit;
 #[expect(unsafe_code, reason = "writes and reads typed bytes in lent memory")]
 pub mod record;
 

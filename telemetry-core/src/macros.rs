@@ -43,18 +43,23 @@ impl Site {
         Self { level, name, target, file, line, fields, measurements, entry }
     }
 
+    /// `None` in a fork's child that comes here first.
     #[inline(always)]
-    fn callsite(&self) -> &'static Callsite {
+    fn callsite(&self) -> Option<&'static Callsite> {
         // Acquire: pairs with the Release in `register`.
         match crate::callsite::leaked(self.entry.load(Ordering::Acquire)) {
-            Some(callsite) => callsite,
+            Some(callsite) => Some(callsite),
             None => self.register(),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn register(&self) -> &'static Callsite {
+    fn register(&self) -> Option<&'static Callsite> {
+        // There, the locks may be held by a thread that is not there.
+        if router::is_forked() {
+            return None;
+        }
         let callsite = router::register_own(Description {
             span: false,
             level: self.level,
@@ -69,14 +74,14 @@ impl Site {
         });
         // Two threads may both register: both entries are good, the later one stays.
         self.entry.store(std::ptr::from_ref(callsite).cast_mut(), Ordering::Release);
-        callsite
+        Some(callsite)
     }
 
     /// Records the event if somebody wants it; the macro calls it.
     #[doc(hidden)]
     #[inline(always)]
     pub fn emit(&self, write: impl FnOnce(&mut Writer<'_>)) {
-        let callsite = self.callsite();
+        let Some(callsite) = self.callsite() else { return };
         if callsite.decision().is_nobody() && !router::has_scopes() {
             return;
         }

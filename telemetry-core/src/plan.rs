@@ -13,6 +13,7 @@ use crate::export::Signals;
 use crate::filter::Filter;
 use crate::intake::Intake;
 use crate::level::Level;
+use crate::rate_limit::RateLimit;
 use crate::rules::{Group, NUMBER_MAX, Rules};
 use crate::tape::Tape;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -27,6 +28,7 @@ pub(crate) struct Plan {
     groups: Vec<Group>,
     /// The directives of spans and fields, if there are any.
     pub(crate) rules: Option<Rules>,
+    limit: Option<RateLimit>,
 }
 
 impl Plan {
@@ -38,12 +40,13 @@ impl Plan {
     pub(crate) fn new(
         epoch: u8,
         sinks: impl IntoIterator<Item = (Signals, Filter)>,
+        limit: Option<RateLimit>,
         before: Option<&Self>,
     ) -> Result<Self, Error> {
         let groups = groups(sinks);
         let number = next_number();
         let rules = Rules::new(&groups, number, before.and_then(|plan| plan.rules.as_ref()))?;
-        Ok(Self { epoch, number, groups, rules })
+        Ok(Self { epoch, number, groups, rules, limit })
     }
 
     /// Which sinks want the records of a callsite.
@@ -63,7 +66,8 @@ impl Plan {
             (may_change || (candidates != 0 && is_span)).then_some(candidates)
         });
         let (epoch, number) = (self.epoch, self.number);
-        match dynamic {
+        let is_limited = !is_span && self.is_limited(callsite.target(), callsite.level());
+        let verdict = match dynamic {
             Some(candidates) => Verdict::dynamic(epoch, number, static_sinks, candidates),
             // The fast path takes the target of a `log` record for `log`.
             None if callsite.is_log_record() => Verdict::dynamic(epoch, number, static_sinks, 0),
@@ -72,7 +76,12 @@ impl Plan {
                 Verdict::redacting(epoch, number, static_sinks)
             }
             None => Verdict::of(Decision::of(epoch, static_sinks, callsite.level()), static_sinks),
-        }
+        };
+        verdict.limited(is_limited)
+    }
+
+    fn is_limited(&self, target: &str, level: Level) -> bool {
+        self.limit.as_ref().is_some_and(|limit| limit.holds_for(target, level))
     }
 
     /// Which sinks want an event without a callsite of its own; `around` is what the spans around
@@ -83,7 +92,7 @@ impl Plan {
             Some(rules) => rules.decide(level, sinks, around, 0, false),
             None => sinks,
         };
-        Decision::of(self.epoch, sinks, level)
+        Decision::of(self.epoch, sinks, level).limited(self.is_limited(target, level))
     }
 
     /// Which sinks want records of a target and a level, spans and fields aside.

@@ -3,18 +3,21 @@
 //! # Invariants
 //!
 //! - A `log` record has no static callsite: its target, module, file and line stand in the record,
-//!   under one callsite per level.
+//!   under one callsite per level. Who wants it is known per place (`recorder::places`); of places
+//!   beyond their number it is found out each time, and they share what a call site may emit.
 //! - `tracing`, built with `log-always`, sends a `log` record beside every event of its own. It
 //!   comes from the same thread, file and line directly after the event, and is left out, and
 //!   counted (`Report::log_echoes`): a macro that emits both on one line looks the same.
 
-use crate::callsite::{self, Callsite, Description};
+use crate::callsite::{self, Callsite, Decision, Description};
+use crate::clock;
 use crate::error::{Error, discard_panic};
 use crate::intake::Intake;
 use crate::ledger::Signal;
 use crate::level::Level;
 use crate::local;
 use crate::record::Writer;
+use crate::recorder::Place;
 use crate::redaction::{REDACTED, Secret};
 use crate::{recorder, router};
 use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
@@ -73,23 +76,41 @@ impl log::Log for Bridge {
 
     fn log(&self, record: &log::Record<'_>) {
         let level = Level::from(record.level());
-        let decision = recorder::decide_event(record.target(), level);
-        if decision.sinks() == 0 {
+        let place = place_of(record, level).callsite();
+        if place.is_some_and(|place| place.decision().is_nobody()) && !router::has_scopes() {
             return;
         }
+        let elsewhere = match place {
+            Some(_) => Decision::NOBODY,
+            None => recorder::decide_event(record.target(), level),
+        };
         let heard = local::with(|local| {
+            let current = local.current.get();
+            let decision = place.map_or(elsewhere, |place| {
+                recorder::dynamic::of_place(local, place, current.handle)
+            });
+            if decision.sinks() == 0 {
+                return;
+            }
             if is_echo(local.last_callsite.replace(0), record) {
                 let echoes = |intake: &Intake| {
                     intake.oddities.log_echoes.fetch_add(1, Ordering::Relaxed);
                 };
                 return recorder::with_intake(local, echoes);
             }
-            let current = local.current.get();
+            let callsite = callsite(level);
+            let meter = place.unwrap_or(callsite);
+            if decision.is_limited()
+                && !recorder::is_admitted(local, meter, decision, clock::ticks())
+            {
+                return;
+            }
             let lead = |writer: &mut Writer<'_>| write_origin(writer, record);
             let write = |writer: &mut Writer<'_>| write_fields(writer, record);
-            recorder::emit_event(local, callsite(level), decision, current, lead, write);
+            recorder::emit_event(local, callsite, decision.unlimited(), current, lead, write);
         });
         if heard.is_none() {
+            let decision = place.map_or(elsewhere, Callsite::decision);
             recorder::lost_without_local(decision, Signal::Log);
         }
     }
@@ -97,6 +118,16 @@ impl log::Log for Bridge {
     /// Does nothing: records are on their way already, and a flush has a deadline, which `log`
     /// does not give.
     fn flush(&self) {}
+}
+
+fn place_of<'a>(record: &log::Record<'a>, level: Level) -> Place<'a> {
+    Place {
+        level,
+        target: record.target(),
+        module: record.module_path(),
+        file: record.file(),
+        line: record.line(),
+    }
 }
 
 /// Is the record `tracing`'s own account of the event before it?

@@ -12,6 +12,7 @@ use crate::ledger::SinkLedger;
 use crate::level::Level;
 use crate::metric::{self, Registry};
 use crate::plan::{Plan, Scope};
+use crate::rate_limit::RateLimit;
 #[cfg(feature = "layer")]
 use crate::recorder::layer::BoxedLayer;
 use crate::redaction::Redaction;
@@ -154,6 +155,7 @@ pub struct Builder {
     sampler: Option<Arc<dyn Sampler>>,
     registry: Registry,
     redaction: Redaction,
+    rate_limit: Option<RateLimit>,
     tracing: bool,
     log: bool,
     #[cfg(feature = "layer")]
@@ -179,6 +181,7 @@ impl Default for Builder {
             sampler: None,
             registry: metric::global().clone(),
             redaction: Redaction::default(),
+            rate_limit: None,
             tracing: true,
             log: true,
             #[cfg(feature = "layer")]
@@ -267,6 +270,14 @@ impl Builder {
         self
     }
 
+    /// How many events a call site may emit; as many as it likes by default. For an attached
+    /// pipeline only.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
+        self.rate_limit = limit.into();
+        self
+    }
+
     /// Is the global `tracing` subscriber ours? Yes by default.
     ///
     /// Without it, and with another library's beside it, an attached pipeline takes `log` records
@@ -312,6 +323,9 @@ impl Builder {
         if !self.layers.is_empty() && !self.tracing {
             let right = "`true` where layers are given: they have no other place";
             return Err(Error::setting("tracing", false, right));
+        }
+        if let Some(limit) = &self.rate_limit {
+            limit.check()?;
         }
         for (n, sink) in self.sinks.iter().enumerate() {
             sink.check()?;
@@ -391,7 +405,11 @@ impl Builder {
         let epoch = router::next_epoch();
         let ledger = Arc::new(self.ledger(epoch));
         let filters = self.sinks.iter().map(SinkBuilder::filtered).collect();
-        let settings = Settings::new(self.filter, filters);
+        let limit = self.rate_limit.filter(|_| reservation.is_some());
+        if limit.is_some() {
+            router::renew_meters();
+        }
+        let settings = Settings::new(self.filter, filters, limit.clone());
         let plan = Arc::new(settings.plan(epoch, None)?);
         let control = Arc::new(Control::new(settings, Arc::clone(&plan), Arc::clone(&intake)));
         intake.configure(self.buffer_bytes, self.waits);
@@ -441,6 +459,7 @@ impl Builder {
             registry,
             metric_intervals,
             takes_diagnostics: reservation.is_some(),
+            limit,
             patterns: Arc::new(self.redaction.patterns),
         };
         let worker = worker::spawn(Worker::new(parts), reservation)

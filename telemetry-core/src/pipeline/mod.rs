@@ -20,6 +20,7 @@ use crate::intake::Intake;
 use crate::ledger::Report;
 use crate::own;
 use crate::plan::Scope;
+pub use crate::rate_limit::RateLimit;
 use crate::router;
 pub use crate::runner::OnFull;
 use crate::runner::Sink;

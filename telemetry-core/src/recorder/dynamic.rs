@@ -13,7 +13,7 @@
 //! - A `Debug` that logs finds `Local::holding` set: for what it logs, no `Debug` is called.
 
 use super::slots::{self, Shown};
-use super::{decision, emit, emit_event, log_record, lost};
+use super::{decision, emit, emit_event, is_admitted, log_record, lost};
 use crate::callsite::{Callsite, Decision, Verdict};
 use crate::filter::FieldValue;
 use crate::ledger::Signal;
@@ -105,7 +105,8 @@ impl Judge<'_> {
     }
 
     fn decision(&self, callsite: &Callsite, sinks: u32) -> Decision {
-        Decision::of(self.plan.epoch, sinks, callsite.level())
+        let decision = Decision::of(self.plan.epoch, sinks, callsite.level());
+        decision.limited(self.verdict.decision.is_limited())
     }
 }
 
@@ -150,7 +151,7 @@ fn is_wanted_here(local: &Local, callsite: &Callsite, handle: u64) -> bool {
 #[inline(never)]
 pub(super) fn tracing_event(
     local: &Local,
-    callsite: &Callsite,
+    callsite: &'static Callsite,
     event: &tracing_core::Event<'_>,
     current: impl FnOnce(&Local) -> Current,
 ) {
@@ -196,7 +197,7 @@ pub(crate) fn own_event(local: &Local, callsite: &Callsite, decision: Decision) 
     let decided = judged(local, callsite, |judge| {
         if judge.verdict.candidates != 0 {
             local.mode.set(local.mode.get() | mode::LATE);
-            return judge.verdict.decision;
+            return judge.verdict.decision.unlimited();
         }
         let sinks = judge.event_sinks(local, callsite, local.current.get().handle, 0);
         judge.decision(callsite, sinks)
@@ -206,6 +207,19 @@ pub(crate) fn own_event(local: &Local, callsite: &Callsite, decision: Decision) 
         local.mode.set(local.mode.get() | mode::REDACTS);
     }
     decided
+}
+
+/// Decides about an event whose own fields have no say, inside a span.
+pub(crate) fn of_place(local: &Local, place: &Callsite, handle: u64) -> Decision {
+    let decision = decision(local, place);
+    if decision.sinks() != 0 || !decision.is_dynamic() {
+        return decision;
+    }
+    let decided = judged(local, place, |judge| {
+        let sinks = judge.event_sinks(local, place, handle, 0);
+        judge.decision(place, sinks)
+    });
+    decided.unwrap_or(Decision::NOBODY)
 }
 
 /// Writes a record, and takes it back if its fields say that nobody wants it.
@@ -225,9 +239,13 @@ pub(super) fn emit_late(local: &Local, header: Header, write: &mut dyn FnMut(&mu
                 let own = judge.held(local, None, |holder| {
                     writer.fields().for_each(|field| hold(holder, callsite, &field));
                 });
-                judge.event_sinks(local, callsite, current.handle, own.directives)
+                let sinks = judge.event_sinks(local, callsite, current.handle, own.directives);
+                judge.decision(callsite, sinks)
             });
-            sinks = decided.unwrap_or(0);
+            let decided = decided.unwrap_or(Decision::NOBODY);
+            let is_admitted =
+                !decided.is_limited() || is_admitted(local, callsite, decided, header.ticks);
+            sinks = if is_admitted { decided.sinks() } else { 0 };
             writer.decide(sinks);
         },
     );

@@ -7,8 +7,9 @@
 //!   record's, and decide about it.
 //! - Nothing is allocated: the texts are copied to the stack, [`TEXT_BYTES_MAX`] of each.
 
-use super::{decide_event_inside, emit_event};
+use super::{Place, decide_event_inside, dynamic, emit_event, is_admitted};
 use crate::callsite::Callsite;
+use crate::clock;
 use crate::local::{Current, Local};
 use crate::record::{Writer, floor};
 use std::fmt;
@@ -21,15 +22,31 @@ const TEXT_BYTES_MAX: usize = 256;
 /// Records an event of `tracing-log`, if the record behind it is wanted.
 pub(super) fn event(
     local: &Local,
-    callsite: &Callsite,
+    callsite: &'static Callsite,
     event: &Event<'_>,
     current: impl FnOnce(&Local) -> Current,
 ) {
     let mut origin = Origin::default();
     event.record(&mut origin);
     let current = current(local);
-    let decision = decide_event_inside(origin.target.as_str(), callsite.level(), |_| current);
+    let (level, target) = (callsite.level(), origin.target.as_str());
+    let place = Place {
+        level,
+        target,
+        module: origin.module.if_any(),
+        file: origin.file.if_any(),
+        line: (origin.line > 0).then_some(origin.line),
+    };
+    let place = place.callsite();
+    let decision = match place {
+        Some(place) => dynamic::of_place(local, place, current.handle),
+        None => decide_event_inside(target, level, |_| current),
+    };
     if decision.sinks() == 0 {
+        return;
+    }
+    let meter = place.unwrap_or(callsite);
+    if decision.is_limited() && !is_admitted(local, meter, decision, clock::ticks()) {
         return;
     }
     let lead = |writer: &mut Writer<'_>| {
@@ -37,7 +54,7 @@ pub(super) fn event(
         writer.origin(target.as_str(), module.as_str(), file.as_str(), origin.line);
     };
     let write = |writer: &mut Writer<'_>| event.record(&mut MessageOnly(writer));
-    emit_event(local, callsite, decision, current, lead, write);
+    emit_event(local, callsite, decision.unlimited(), current, lead, write);
 }
 
 /// A text on the stack, cut where it is too long.
@@ -57,6 +74,10 @@ impl Text {
         let kept = floor(text, TEXT_BYTES_MAX).as_bytes();
         self.length = kept.len();
         self.bytes[..kept.len()].copy_from_slice(kept);
+    }
+
+    fn if_any(&self) -> Option<&str> {
+        (self.length > 0).then(|| self.as_str())
     }
 
     fn as_str(&self) -> &str {

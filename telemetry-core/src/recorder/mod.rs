@@ -15,6 +15,7 @@ pub(crate) mod layer;
 mod log_record;
 pub(crate) mod opened;
 mod parent;
+mod places;
 mod route;
 pub(crate) mod slots;
 mod span;
@@ -22,6 +23,7 @@ pub(crate) mod states;
 mod subscriber;
 
 pub(crate) use parent::set_parent;
+pub(crate) use places::Place;
 pub(crate) use span::{close, current_of, enter_from_afar, enter_parent, exit_from_afar};
 pub(crate) use span::{leave_parent, link, retain};
 
@@ -68,7 +70,7 @@ fn tracing_event_inside(
 #[cold]
 #[inline(never)]
 fn tracing_event_slow(
-    callsite: &Callsite,
+    callsite: &'static Callsite,
     event: &tracing_core::Event<'_>,
     around: impl Fn(&Local) -> Current,
 ) {
@@ -88,7 +90,7 @@ pub(crate) fn lost_without_local(decision: Decision, signal: Signal) {
 #[inline(always)]
 fn tracing_event_in(
     local: &Local,
-    callsite: &Callsite,
+    callsite: &'static Callsite,
     event: &tracing_core::Event<'_>,
     around: impl Fn(&Local) -> Current,
 ) {
@@ -182,28 +184,61 @@ fn scoped_decision(local: &Local, callsite: &Callsite) -> Decision {
 #[inline(always)]
 pub(crate) fn emit_event(
     local: &Local,
-    callsite: &Callsite,
+    callsite: &'static Callsite,
     decision: Decision,
     current: Current,
     lead: impl FnOnce(&mut Writer<'_>),
     write: impl FnOnce(&mut Writer<'_>),
 ) {
-    let header = event_header(callsite, decision, current);
+    let ticks = clock::ticks();
+    if decision.is_limited() && !is_admitted(local, callsite, decision, ticks) {
+        return;
+    }
+    let header = event_header(callsite, decision, current, ticks);
     if let Err(cause) = emit(local, &header, lead, write) {
         lost(local, header, Signal::Log, cause);
     }
     wake_if_urgent(local, decision);
 }
 
+/// May one more event of this callsite be recorded? Counts it if not.
+#[inline(never)]
+pub(crate) fn is_admitted(
+    local: &Local,
+    callsite: &'static Callsite,
+    decision: Decision,
+    ticks: u64,
+) -> bool {
+    let is_admitted = callsite.meter().admits(ticks);
+    if !is_admitted {
+        suppress(local, callsite, decision, ticks);
+    }
+    is_admitted
+}
+
+#[cold]
+#[inline(never)]
+fn suppress(local: &Local, callsite: &'static Callsite, decision: Decision, ticks: u64) {
+    if local.mode.get() & mode::OWN != 0 {
+        local.intake.oddities.own_records.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    let (epoch, sinks) = (decision.epoch(), decision.sinks());
+    local.intake.lost(epoch, sinks, Signal::Log, Cause::RateLimited);
+    if callsite.meter().suppress(ticks, epoch, sinks) {
+        callsite.note_noise();
+    }
+}
+
 #[inline(always)]
-fn event_header(callsite: &Callsite, decision: Decision, current: Current) -> Header {
+fn event_header(callsite: &Callsite, decision: Decision, current: Current, ticks: u64) -> Header {
     Header {
         kind: Kind::Event,
         flags: current.flags as u8,
         epoch: decision.epoch(),
         callsite: callsite.id(),
         sinks: decision.sinks(),
-        ticks: clock::ticks(),
+        ticks,
         trace_high: current.trace_high,
         trace_low: current.trace_low,
         span_id: current.span_id,

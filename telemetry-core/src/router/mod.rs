@@ -16,6 +16,7 @@ use crate::intake::Intake;
 use crate::level::Level;
 use crate::local::{self, Known};
 use crate::plan::{Plan, Scope};
+use crate::rate_limit::RateLimit;
 use crate::record::flag;
 use crate::redaction::{self, Redaction};
 use crate::rules::Rules;
@@ -220,6 +221,16 @@ pub(crate) fn redact(redaction: &Redaction) -> Result<(), Error> {
     Ok(())
 }
 
+/// Forgets what call sites have emitted under the pipeline before; the caller holds the
+/// [`Reservation`].
+pub(crate) fn renew_meters() {
+    RateLimit::unset_pace();
+    callsite::all().for_each(|callsite| callsite.meter().renew());
+    for callsite in callsite::take_noisy() {
+        callsite.meter().harvest();
+    }
+}
+
 impl Plans {
     /// Lets call sites know which plan decides from now on.
     fn announce(&self) {
@@ -323,6 +334,14 @@ pub(crate) fn register(metadata: &'static Metadata<'static>) -> &'static Callsit
 pub(crate) fn register_own(description: callsite::Description) -> &'static Callsite {
     let plans = plans();
     let callsite = callsite::register(description);
+    plans.decide(callsite);
+    callsite
+}
+
+/// Registers a place that logs through `log`, unless it is known by this number.
+pub(crate) fn register_place(description: callsite::Description, key: usize) -> &'static Callsite {
+    let plans = plans();
+    let callsite = callsite::find_or_register_at(key, description);
     plans.decide(callsite);
     callsite
 }

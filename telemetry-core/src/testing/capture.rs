@@ -97,9 +97,9 @@ fn printed_plan() -> Arc<Plan> {
 
 fn plan(kept: Signals) -> Arc<Plan> {
     let sinks = |filter| vec![(kept, Filter::level(Level::Trace)), (Signals::LOGS, filter)];
-    let plan = Plan::new(tape::EPOCH, sinks(setup::filter()), None).or_else(|error| {
+    let plan = Plan::new(tape::EPOCH, sinks(setup::filter()), None, None).or_else(|error| {
         setup::report_filter(&error);
-        Plan::new(tape::EPOCH, sinks(Filter::level(Level::Info)), None)
+        Plan::new(tape::EPOCH, sinks(Filter::level(Level::Info)), None, None)
     });
     Arc::new(plan.expect("a filter of one level is within all limits"))
 }

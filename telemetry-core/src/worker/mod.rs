@@ -11,6 +11,7 @@ mod drain;
 pub(crate) mod join;
 #[expect(unsafe_code, reason = "asks the allocator to give memory back")]
 mod memory;
+mod noise;
 mod redact;
 mod report;
 mod spans;
@@ -23,11 +24,13 @@ use crate::export::Signals;
 use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::metric::{self, Registry};
+use crate::rate_limit::RateLimit;
 use crate::redaction::Patterns;
 use crate::router::{Reservation, Settling};
 use crate::runner::Sink;
 use drain::Drain;
 use join::Mode;
+use noise::{Noise, Telling};
 use report::SelfReport;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -149,6 +152,8 @@ pub(crate) struct Parts {
     pub(crate) metric_intervals: Vec<Option<Duration>>,
     /// Do diagnostics become records of this pipeline? Of the attached one only.
     pub(crate) takes_diagnostics: bool,
+    /// How many events a call site may emit.
+    pub(crate) limit: Option<RateLimit>,
     /// What is taken out of texts.
     pub(crate) patterns: Arc<Patterns>,
 }
@@ -171,6 +176,7 @@ pub(crate) struct Worker {
     /// Was the last batch full?
     is_behind: bool,
     self_report: SelfReport,
+    noise: Noise,
     ebb: memory::Ebb,
 }
 
@@ -200,6 +206,7 @@ impl Worker {
             settling: parts.takes_diagnostics.then(|| Settling::new(now)),
             is_behind: false,
             self_report: SelfReport::new(now),
+            noise: Noise::new(parts.limit.clone(), now),
             ebb: memory::Ebb::default(),
             parts,
         }
@@ -217,7 +224,7 @@ impl Worker {
                     return self.end(commands);
                 }
             }
-            let round = self.round(Mode::Deliver);
+            let round = self.round(Mode::Deliver, Telling::Due);
             self.tend();
             if round.records > 0 || round.more {
                 idle_rounds = 0;
@@ -245,7 +252,7 @@ impl Worker {
     }
 
     /// Reads one batch and hands it out.
-    fn round(&mut self, mode: Mode) -> drain::Round {
+    fn round(&mut self, mode: Mode, telling: Telling) -> drain::Round {
         // Several batches fit every queue, so that an exporter shows its progress by them.
         let bytes_max =
             self.parts.sinks.iter().map(|sink| sink.capacity_bytes / 8).min().unwrap_or(usize::MAX);
@@ -259,7 +266,9 @@ impl Worker {
         attend(&self.parts, &self.drain);
         self.is_behind = builder.is_full();
         if self.parts.takes_diagnostics {
-            report::write_diagnostics(&mut builder, &self.parts.ledger, &self.drain.join.redactor);
+            let (ledger, redactor) = (&self.parts.ledger, &self.drain.join.redactor);
+            report::write_diagnostics(&mut builder, ledger, redactor);
+            self.noise.tell(&mut builder, ledger, redactor, telling);
         }
         if !builder.is_empty() {
             let content = Arc::new(builder.finish());
@@ -290,6 +299,7 @@ impl Worker {
         let dues = self.snapshots_due.iter().flatten().copied();
         let tickets = self.tickets.iter().map(|ticket| ticket.deadline);
         dues.chain(tickets)
+            .chain(self.noise.due())
             .chain(self.parts.control.due())
             .chain(self.settling.as_ref().and_then(Settling::due))
             .map(|due| due.saturating_duration_since(now))
@@ -385,7 +395,7 @@ impl Worker {
                 return;
             }
             // Once at least: what the pipeline has to say of itself is to be told as well.
-            self.round(mode);
+            self.round(mode, Telling::All);
             if targets.are_reached() {
                 return;
             }

@@ -130,10 +130,7 @@ fn unknown_targets(unknown: &[(String, Vec<String>)]) -> String {
     if unknown.len() > TARGETS_NAMED_MAX {
         named.push(format!("{} more", unknown.len() - TARGETS_NAMED_MAX));
     }
-    format!(
-        "the filter names targets that no callsite of `tracing` has shown so far: {}",
-        named.join(", "),
-    )
+    format!("the filter names targets that no call site has shown so far: {}", named.join(", "),)
 }
 
 /// Puts what the pipeline has to say of itself into the batch, as events of target `telemetry`.
@@ -143,18 +140,7 @@ pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger, redactor
         if sinks == 0 {
             continue;
         }
-        let header = Header {
-            kind: Kind::Event,
-            flags: 0,
-            epoch: ledger.epoch,
-            callsite: crate::bridge::log::callsite(diagnostic.level).id(),
-            sinks,
-            ticks: clock::ticks(),
-            trace_high: 0,
-            trace_low: 0,
-            span_id: 0,
-        };
-        let record = Writer::to_vec(&header, |writer| {
+        push(builder, ledger, redactor, diagnostic.level, sinks, |writer| {
             writer.origin("telemetry", "", "", 0);
             writer.str(0, &diagnostic.text);
             writer.inline("cause", &diagnostic.cause);
@@ -165,11 +151,34 @@ pub(super) fn write_diagnostics(builder: &mut Builder, ledger: &Ledger, redactor
                 writer.inline("excerpt", &diagnostic.excerpt.as_str());
             }
         });
-        let Some(record) = RawRecord::first(&record) else { continue };
-        let clean = redactor.without_secrets(record);
-        let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
-        builder.push(record, NO_SPAN, sinks, Signal::Log);
     }
+}
+
+/// Puts an event of the pipeline's own into the batch, for these sinks.
+pub(super) fn push(
+    builder: &mut Builder,
+    ledger: &Ledger,
+    redactor: &Redactor,
+    level: Level,
+    sinks: u32,
+    write: impl FnOnce(&mut Writer<'_>),
+) {
+    let header = Header {
+        kind: Kind::Event,
+        flags: 0,
+        epoch: ledger.epoch,
+        callsite: crate::bridge::log::callsite(level).id(),
+        sinks,
+        ticks: clock::ticks(),
+        trace_high: 0,
+        trace_low: 0,
+        span_id: 0,
+    };
+    let record = Writer::to_vec(&header, write);
+    let Some(record) = RawRecord::first(&record) else { return };
+    let clean = redactor.without_secrets(record);
+    let record = clean.as_deref().and_then(RawRecord::first).unwrap_or(record);
+    builder.push(record, NO_SPAN, sinks, Signal::Log);
 }
 
 /// The sinks that get a diagnostic.

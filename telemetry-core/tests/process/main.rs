@@ -11,6 +11,7 @@
 )]
 
 mod filter_file;
+mod rate_limit;
 mod redaction;
 mod reload;
 mod signals;
@@ -165,6 +166,9 @@ fn scenario() {
         "end_and_flush" => end_and_flush(),
         "redaction_names" => redaction::names(),
         "redaction_memory" => redaction::memory(),
+        "rate_limit_storm" => rate_limit::harmless(),
+        "rate_limit_exact" => rate_limit::exact(),
+        "rate_limit_again" => rate_limit::again(),
         "filter_file" => filter_file::follows(),
         "filter_file_later" => filter_file::comes_later(),
         "hangup" => filter_file::hangup(),
