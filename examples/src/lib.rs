@@ -9,12 +9,16 @@ mod documents {
     mod context {}
     #[doc = include_str!("../../docs/exporters.md")]
     mod exporters {}
+    #[doc = include_str!("../../docs/filtering.md")]
+    mod filtering {}
     #[doc = include_str!("../../docs/metrics.md")]
     mod metrics {}
     #[doc = include_str!("../../docs/layers.md")]
     mod layers {}
     #[doc = include_str!("../../docs/inspection.md")]
     mod inspection {}
+    #[doc = include_str!("../../docs/rate-limit.md")]
+    mod rate_limit {}
     #[doc = include_str!("../../docs/sampling.md")]
     mod sampling {}
     #[doc = include_str!("../../docs/redaction.md")]

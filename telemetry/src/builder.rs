@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use telemetry_core::context::Propagators;
 use telemetry_core::filter::Filter;
-use telemetry_core::pipeline::{BUFFER_BYTES, METRIC_INTERVAL, SinkBuilder};
+use telemetry_core::pipeline::{BUFFER_BYTES, METRIC_INTERVAL, RateLimit, SinkBuilder};
 use telemetry_core::redaction::Redaction;
 #[cfg(feature = "otlp-http")]
 use telemetry_core::redaction::Secret;
@@ -110,6 +110,7 @@ pub struct Builder {
     pub(crate) exporters: Vec<SinkBuilder>,
     pub(crate) metric_interval: Setting<Duration>,
     pub(crate) metrics: Metrics,
+    pub(crate) rate_limit: Setting<Option<RateLimit>>,
     pub(crate) buffer_bytes: Setting<usize>,
     pub(crate) waits: Setting<Waits>,
     pub(crate) sampler: Setting<NamedSampler>,
@@ -153,6 +154,7 @@ impl Default for Builder {
             exporters: Vec::new(),
             metric_interval: Setting::new(METRIC_INTERVAL),
             metrics: Metrics::default(),
+            rate_limit: Setting::new(Some(RateLimit::default())),
             buffer_bytes: Setting::new(BUFFER_BYTES),
             waits: Setting::new(Waits::default()),
             sampler: Setting::new(NamedSampler::all()),
@@ -411,6 +413,20 @@ impl Builder {
 
 /// Buffers, waits, measurements.
 impl Builder {
+    /// Sets how many events a call site may emit: 1,000 a second and 10,000 at once by default, not
+    /// counting errors; `None` = as many as it likes. What is beyond is counted, and told.
+    ///
+    /// ```
+    /// use telemetry_toolkit::{RateLimit, builder};
+    ///
+    /// let more = builder().rate_limit(RateLimit::per_second(5_000).except("access_log"));
+    /// let any = builder().rate_limit(None);
+    /// ```
+    pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
+        self.rate_limit.set(limit.into());
+        self
+    }
+
     /// Sets how many bytes of records may wait in the threads' buffers: 16 MiB by default, at
     /// least 256 KiB.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
@@ -571,6 +587,7 @@ impl Builder {
         let console = settings.console.map(ConsoleOutput::Standard);
         self.console.read(console, "TELEMETRY_CONSOLE");
         self.json.read(settings.json_file.map(JsonOutput::File), "TELEMETRY_JSON_FILE");
+        self.rate_limit.read(settings.rate_limit, "TELEMETRY_RATE_LIMIT");
         self.metric_interval.read(settings.metric_interval, "OTEL_METRIC_EXPORT_INTERVAL");
         self.metrics.default_buckets.read(settings.default_buckets, environment::AGGREGATION);
         self.propagators.read(settings.propagators, "OTEL_PROPAGATORS");

@@ -126,6 +126,7 @@ impl Builder {
             exporters: _,
             metric_interval,
             metrics,
+            rate_limit,
             buffer_bytes,
             waits,
             sampler,
@@ -159,6 +160,7 @@ impl Builder {
         config.show("propagators", propagators, Propagators::to_string);
         config.show("baggage_fields", baggage_fields, |keys| list(keys));
         self.show_redaction(&mut config);
+        config.show("rate_limit", rate_limit, |limit| or_off(limit.as_ref()));
         config.show("buffer_bytes", buffer_bytes, usize::to_string);
         config.show("waits.blocking", waits, |waits| seconds(&waits.blocking));
         config.show("waits.in_async", waits, |waits| seconds(&waits.in_async));
@@ -278,13 +280,15 @@ fn show_globals(globals: &Globals, config: &mut Config) {
 fn show_doors(doors: &Doors, config: &mut Config) {
     let Doors { socket, signal } = doors;
     config.show("inspect_socket", socket, path_text);
-    config.show("inspect_signal", signal, |signal| {
-        signal.as_ref().map_or_else(|| "off".to_owned(), i32::to_string)
-    });
+    config.show("inspect_signal", signal, |signal| or_off(signal.as_ref()));
 }
 
 fn path_text(path: &Option<PathBuf>) -> String {
-    path.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
+    or_off(path.as_ref().map(|path| path.display()))
+}
+
+fn or_off(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "off".to_owned(), |value| value.to_string())
 }
 
 fn on_off(on: &bool) -> String {

@@ -14,6 +14,7 @@ use telemetry_core::context::Propagators;
 use telemetry_core::export::Signals;
 use telemetry_core::filter::Filter;
 use telemetry_core::metric::Buckets;
+use telemetry_core::pipeline::RateLimit;
 use telemetry_core::{Error, Level};
 
 /// The variable for the buckets of histograms that no pattern names.
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) redact: Vec<String>,
     pub(crate) resource: Vec<(String, String)>,
     pub(crate) service_name: Option<String>,
+    /// `Some(None)` = off.
+    pub(crate) rate_limit: Option<Option<RateLimit>>,
     pub(crate) metric_interval: Option<Duration>,
     /// Those of histograms that no pattern names; `Some(None)` = as suits the unit.
     pub(crate) default_buckets: Option<Option<Buckets>>,
@@ -134,6 +137,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
             .parsed(attributes::VARIABLE, |_, text| attributes::parse(text))
             .unwrap_or_default(),
         service_name: reader.text("OTEL_SERVICE_NAME"),
+        rate_limit: reader.parsed("TELEMETRY_RATE_LIMIT", rate_limit),
         metric_interval: reader.parsed("OTEL_METRIC_EXPORT_INTERVAL", interval),
         default_buckets: reader.parsed(AGGREGATION, aggregation),
         diagnostics: reader.parsed("OTEL_LOG_LEVEL", diagnostics),
@@ -267,6 +271,13 @@ fn console(name: &str, text: &str) -> Result<Console, Error> {
         Some(_) => return Err(wrong()),
     };
     Ok(Console { format, stream })
+}
+
+fn rate_limit(_: &str, text: &str) -> Result<Option<RateLimit>, Error> {
+    match text {
+        "off" | "none" => Ok(None),
+        _ => text.parse().map(Some),
+    }
 }
 
 fn interval(name: &str, text: &str) -> Result<Duration, Error> {

@@ -38,6 +38,7 @@
 //! |---|---|
 //! | `RUST_LOG` | filter: `info,app::db=debug,hyper=off,[request{tenant=42}]=trace`; see `docs/filtering.md` |
 //! | `TELEMETRY_FILTER_FILE` | a file with a filter, followed while the program runs; it stands above `RUST_LOG` while it is there |
+//! | `TELEMETRY_RATE_LIMIT` | how many events a call site may emit, a second and at once: `1000:10000` (the default), with `TARGET=off` and `errors=on` behind it, or `off` |
 //! | `TELEMETRY_CONSOLE` | `auto`, `off`, `pretty`, `compact`, `json` or `logfmt`, with `@stdout` or `@stderr` behind it if it is to go there; else JSON and logfmt go to standard output, the others to standard error |
 //! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
 //! | `TELEMETRY_REDACT` | names of fields to redact, beside those that always are: `iban,session_id` |
@@ -107,7 +108,7 @@ pub use setting::Origin;
 pub use telemetry_core::bridge::metrics::Recorder as MetricsRecorder;
 pub use telemetry_core::filter::{self, Filter};
 pub use telemetry_core::ledger::Report;
-pub use telemetry_core::pipeline::{Filters, OnFull, SinkBuilder, TemporaryFilter};
+pub use telemetry_core::pipeline::{Filters, OnFull, RateLimit, SinkBuilder, TemporaryFilter};
 pub use telemetry_core::redaction::{self, Secret};
 pub use telemetry_core::resource;
 pub use telemetry_core::watch::{Watch, watch};

@@ -122,6 +122,7 @@ impl Builder {
             .filter(self.filter.into_value())
             .reload_at_hangup(*self.globals.hangup)
             .redaction(self.redaction)
+            .rate_limit(self.rate_limit.into_value())
             .waits(*self.waits)
             .buffer_bytes(*self.buffer_bytes)
             .tracing(*self.globals.tracing)

@@ -96,7 +96,6 @@ pub(crate) fn harmless() {
             }
         });
     });
-    let seconds = (telemetry_core::clock::now() - began).as_secs() + 1;
     let report = pipeline.flush(LONG).unwrap();
     let at_flush = suppressed(&memory);
     assert_eq!(
@@ -104,6 +103,7 @@ pub(crate) fn harmless() {
         counts(&report, "memory").dropped_for(Cause::RateLimited)
     );
     (0..100).for_each(storm);
+    let seconds = (telemetry_core::clock::now() - began).as_secs() + 1;
     let report = pipeline.shutdown(LONG);
     let told = suppressed(&memory);
     let module = module_path!();

@@ -34,6 +34,7 @@ fn every_documented_variable_is_the_origin_of_what_it_sets() {
     let table = [
         ("RUST_LOG", "warn", "filter", "warn"),
         ("TELEMETRY_FILTER_FILE", "/etc/shop/filter", "filter_file", "/etc/shop/filter"),
+        ("TELEMETRY_RATE_LIMIT", "50:200,audit=off", "rate_limit", "50:200,audit=off"),
         ("TELEMETRY_CONSOLE", "logfmt@stderr", "console", "logfmt@stderr"),
         ("TELEMETRY_JSON_FILE", "/var/log/x", "json_file", "/var/log/x"),
         ("TELEMETRY_REDACT", "iban", "redact_names", "iban"),
