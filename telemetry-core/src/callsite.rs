@@ -470,29 +470,40 @@ pub(crate) fn find_current(metadata: &'static Metadata<'static>) -> Option<&'sta
     find(metadata).filter(|callsite| callsite.description.is_of(metadata))
 }
 
-/// The entry of a `tracing` callsite, made now if there is none; `true` when it is new.
-pub(crate) fn find_or_register(metadata: &'static Metadata<'static>) -> (&'static Callsite, bool) {
+/// The entry of a `tracing` callsite, made now if there is none. A new one is decided by `decide`
+/// before anybody finds it: else a thread that does would take it for one that nobody wants.
+pub(crate) fn find_or_register(
+    metadata: &'static Metadata<'static>,
+    decide: impl FnOnce(&Callsite),
+) -> &'static Callsite {
     if let Some(callsite) = find_current(metadata) {
-        return (callsite, false);
+        return callsite;
     }
     let _append = APPEND.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(callsite) = find_current(metadata) {
-        return (callsite, false);
+        return callsite;
     }
     let address = std::ptr::from_ref(metadata) as usize;
-    append(Description::of(metadata), Some(metadata), address)
+    append(Description::of(metadata), Some(metadata), address, decide)
 }
 
-/// The entry that [`find_at`] finds by a number that is no address, made now if there is none.
-pub(crate) fn find_or_register_at(key: usize, description: Description) -> &'static Callsite {
+/// The entry that [`find_at`] finds by a number that is no address; else as [`find_or_register`].
+pub(crate) fn find_or_register_at(
+    key: usize,
+    description: Description,
+    decide: impl FnOnce(&Callsite),
+) -> &'static Callsite {
     let _append = APPEND.lock().unwrap_or_else(PoisonError::into_inner);
-    find_at(key).unwrap_or_else(|| append(description, None, key).0)
+    find_at(key).unwrap_or_else(|| append(description, None, key, decide))
 }
 
-/// A new entry for a callsite that is not `tracing`'s.
-pub(crate) fn register(description: Description) -> &'static Callsite {
+/// A new entry for a callsite that is not `tracing`'s, decided by `decide`.
+pub(crate) fn register(
+    description: Description,
+    decide: impl FnOnce(&Callsite),
+) -> &'static Callsite {
     let _append = APPEND.lock().unwrap_or_else(PoisonError::into_inner);
-    append(description, None, 0).0
+    append(description, None, 0, decide)
 }
 
 /// Appends an entry; the caller holds `APPEND`.
@@ -500,7 +511,8 @@ fn append(
     description: Description,
     metadata: Option<&'static Metadata<'static>>,
     key: usize,
-) -> (&'static Callsite, bool) {
+    decide: impl FnOnce(&Callsite),
+) -> &'static Callsite {
     // Relaxed: only the holder of `APPEND` writes the count.
     let count = COUNT.load(Ordering::Relaxed);
     if count >= CALLSITES_MAX
@@ -508,7 +520,7 @@ fn append(
             callsite.is_span() == description.span && callsite.level() == description.level
         })
     {
-        return (shared, false);
+        return shared;
     }
     let id = count + 1;
     let head = &BY_ADDRESS[bucket(key)];
@@ -530,6 +542,7 @@ fn append(
         meter: Meter::default(),
         next_noisy: AtomicPtr::new(std::ptr::null_mut()),
     }));
+    decide(callsite);
     let (segment, offset) = position(id);
     let entries = BY_ID[segment].get_or_init(|| {
         (0..FIRST_SEGMENT << segment).map(|_| AtomicPtr::new(std::ptr::null_mut())).collect()
@@ -540,7 +553,7 @@ fn append(
         head.store(callsite, Ordering::Release);
     }
     COUNT.store(id, Ordering::Release);
-    (callsite, true)
+    callsite
 }
 
 /// Segment and offset of an id.
@@ -590,8 +603,8 @@ mod tests {
         assert!(position(CALLSITES_MAX).0 < SEGMENTS);
     }
 
-    fn probe(target: &str) -> &'static Callsite {
-        register(Description {
+    fn description(target: &str) -> Description {
+        Description {
             span: false,
             level: Level::Warn,
             name: "probe".to_owned(),
@@ -602,7 +615,25 @@ mod tests {
             fields: vec!["message".to_owned()],
             measurements: 0,
             named: false,
-        })
+        }
+    }
+
+    fn probe(target: &str) -> &'static Callsite {
+        register(description(target), |_| ())
+    }
+
+    /// A thread that found it earlier would take it for one that nobody wants.
+    #[test]
+    fn callsite_is_decided_before_anybody_finds_it() {
+        let (key, wanted) = (0x7e1e_3e7d, Decision::of(1, 1, Level::Warn));
+        let target = "callsite::tests::decided";
+        let callsite = find_or_register_at(key, description(target), |callsite| {
+            assert!(find_at(key).is_none(), "it is to be found");
+            assert!(all().all(|other| other.target() != target), "it is among all");
+            callsite.decide(Verdict::of(wanted, 1));
+        });
+        assert!(find_at(key).is_some_and(|found| std::ptr::eq(found, callsite)));
+        assert_eq!(callsite.decision(), wanted);
     }
 
     #[test]

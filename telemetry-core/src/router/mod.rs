@@ -325,25 +325,19 @@ pub(crate) fn take_log() {
 /// The entry of a `tracing` callsite, registered and decided if it is new.
 pub(crate) fn register(metadata: &'static Metadata<'static>) -> &'static Callsite {
     let plans = plans();
-    let (callsite, _) = callsite::find_or_register(metadata);
-    plans.decide(callsite);
-    callsite
+    callsite::find_or_register(metadata, |callsite| plans.decide(callsite))
 }
 
 /// Registers a callsite of our own macros.
 pub(crate) fn register_own(description: callsite::Description) -> &'static Callsite {
     let plans = plans();
-    let callsite = callsite::register(description);
-    plans.decide(callsite);
-    callsite
+    callsite::register(description, |callsite| plans.decide(callsite))
 }
 
 /// Registers a place that logs through `log`, unless it is known by this number.
 pub(crate) fn register_place(description: callsite::Description, key: usize) -> &'static Callsite {
     let plans = plans();
-    let callsite = callsite::find_or_register_at(key, description);
-    plans.decide(callsite);
-    callsite
+    callsite::find_or_register_at(key, description, |callsite| plans.decide(callsite))
 }
 
 static FORKED: AtomicBool = AtomicBool::new(false);
