@@ -67,8 +67,8 @@
 //! gRPC, too), `receiver` (an OTLP receiver within the process, for tests), `http` (trace context
 //! in headers of the `http` crate), `tower` (layers that do that, and a span for every request),
 //! `tokio` (tasks that take their context along), `opentelemetry` (code that is written against the
-//! crate `opentelemetry`) and `layer` (beside the layers of other libraries, on
-//! `tracing-subscriber`'s `Registry`).
+//! crate `opentelemetry`), `opentelemetry_0_32` (for that version, too), `serde` (snapshots) and
+//! `layer` (beside the layers of other libraries, on `tracing-subscriber`'s `Registry`).
 
 #![forbid(unsafe_code)]
 

@@ -210,6 +210,10 @@ fn take_globals(telemetry: &mut Telemetry, globals: Globals) {
     {
         diagnostics::report("metrics.bridge", Level::Warn, error.to_string());
     }
+    #[cfg(feature = "opentelemetry_0_32")]
+    if *globals.opentelemetry {
+        crate::opentelemetry::v0_32::install();
+    }
     #[cfg(feature = "opentelemetry")]
     if *globals.opentelemetry
         && let Err(error) = crate::opentelemetry::install()

@@ -5,11 +5,11 @@
 //! - Ids and flags are the same bits on both sides; flags that we do not know are dropped.
 //! - A trace's state or baggage that one side cannot read is left out, member by member if it can.
 
-use opentelemetry::baggage as theirs;
-use opentelemetry::trace::{
+use super::api::baggage as theirs;
+use super::api::trace::{
     SpanContext as TheirSpan, SpanId, TraceFlags as TheirFlags, TraceId, TraceState as TheirState,
 };
-use opentelemetry::{KeyValue, Value};
+use super::api::{KeyValue, Value};
 use telemetry_core::context::{self as ours, Baggage, SpanContext, TraceFlags, TraceState};
 use telemetry_core::record::Writer;
 

@@ -12,12 +12,12 @@
 //! - A builder carries the handle of its span. One that our recorder does not know has none; its
 //!   shadow has the context of its parent.
 
-use crate::convert;
-use crate::tracer::Span;
-use opentelemetry::trace::{
+use super::api::trace::{
     Event, Link, Span as _, SpanBuilder, SpanContext, Status, TraceContextExt, Tracer,
 };
-use opentelemetry::{Context, KeyValue, Value};
+use super::api::{Context, KeyValue, Value};
+use super::convert;
+use super::tracer::Span;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -164,7 +164,7 @@ fn is_of_tracing(attributes: &[KeyValue]) -> bool {
     (key(0), key(1)) == (Some("level"), Some("target"))
 }
 
-impl opentelemetry::trace::Span for LayerSpan {
+impl super::api::trace::Span for LayerSpan {
     fn add_event_with_timestamp<T>(
         &mut self,
         name: T,

@@ -46,6 +46,13 @@
 //! - Their hook for who follows contexts (`experimental_context_observer`) is experimental.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    feature = "opentelemetry_0_32",
+    expect(clippy::duplicate_mod, reason = "the same code for each version of the API")
+)]
+
+/// The API as the modules know it that are there for each of its versions.
+use ::opentelemetry as api;
 
 mod convert;
 mod follow;
@@ -53,6 +60,8 @@ mod layer;
 mod names;
 mod propagator;
 mod tracer;
+#[cfg(feature = "opentelemetry_0_32")]
+pub mod v0_32;
 
 pub use layer::{LayerSpan, LayerTracer};
 pub use propagator::Propagator;

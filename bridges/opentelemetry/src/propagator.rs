@@ -6,12 +6,12 @@
 //!   everywhere: all values of a repeated header, nothing of one that breaks the grammar.
 //! - What is in the context already stays where the carrier has nothing better.
 
-use crate::{convert, follow};
-use opentelemetry::Context;
-use opentelemetry::baggage::BaggageExt;
-use opentelemetry::propagation::text_map_propagator::FieldIter;
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::TraceContextExt;
+use super::api::Context;
+use super::api::baggage::BaggageExt;
+use super::api::propagation::text_map_propagator::FieldIter;
+use super::api::propagation::{Extractor, Injector, TextMapPropagator};
+use super::api::trace::TraceContextExt;
+use super::{convert, follow};
 use std::sync::LazyLock;
 use telemetry_core::context::{self, Extract, Inject, RemoteContext};
 

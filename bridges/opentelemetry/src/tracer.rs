@@ -6,10 +6,10 @@
 //! - A span that nobody wants does not record, and has the context of its parent, as the API asks.
 //! - A status only rises: unset, error, ok; a description belongs to an error.
 
+use super::api::trace::{Event, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt};
+use super::api::{Context, InstrumentationScope, KeyValue};
+use super::{convert, follow};
 use crate::names::{self, Kind};
-use crate::{convert, follow};
-use opentelemetry::trace::{Event, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt};
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,7 +38,7 @@ impl TracerProvider {
     }
 }
 
-impl opentelemetry::trace::TracerProvider for TracerProvider {
+impl super::api::trace::TracerProvider for TracerProvider {
     type Tracer = Tracer;
 
     fn tracer_with_scope(&self, scope: InstrumentationScope) -> Tracer {
@@ -53,7 +53,7 @@ pub struct Tracer {
     scope: Arc<str>,
 }
 
-impl opentelemetry::trace::Tracer for Tracer {
+impl super::api::trace::Tracer for Tracer {
     type Span = Span;
 
     fn build_with_context(&self, builder: SpanBuilder, parent_cx: &Context) -> Span {
@@ -79,10 +79,10 @@ impl opentelemetry::trace::Tracer for Tracer {
         let Some(span) = span else { return Span::without_record(Arc::clone(&self.scope), parent) };
         let mut span = Span::owning(Arc::clone(&self.scope), span);
         for link in builder.links.into_iter().flatten() {
-            opentelemetry::trace::Span::add_link(&mut span, link.span_context, link.attributes);
+            super::api::trace::Span::add_link(&mut span, link.span_context, link.attributes);
         }
         for Event { name, attributes, .. } in builder.events.into_iter().flatten() {
-            opentelemetry::trace::Span::add_event(&mut span, name, attributes);
+            super::api::trace::Span::add_event(&mut span, name, attributes);
         }
         span
     }
@@ -160,7 +160,7 @@ impl Span {
     }
 }
 
-impl opentelemetry::trace::Span for Span {
+impl super::api::trace::Span for Span {
     fn add_event_with_timestamp<T>(&mut self, name: T, _: SystemTime, attributes: Vec<KeyValue>)
     where
         T: Into<Cow<'static, str>>,

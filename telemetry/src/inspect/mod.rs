@@ -113,7 +113,7 @@ impl fmt::Debug for Inspector {
 }
 
 /// The features of this crate, and which are compiled in.
-const FEATURES: [(&str, bool); 12] = [
+const FEATURES: [(&str, bool); 13] = [
     ("console", cfg!(feature = "console")),
     ("json", cfg!(feature = "json")),
     ("otlp-http", cfg!(feature = "otlp-http")),
@@ -123,6 +123,7 @@ const FEATURES: [(&str, bool); 12] = [
     ("http", cfg!(feature = "http")),
     ("tower", cfg!(feature = "tower")),
     ("opentelemetry", cfg!(feature = "opentelemetry")),
+    ("opentelemetry_0_32", cfg!(feature = "opentelemetry_0_32")),
     ("tokio", cfg!(feature = "tokio")),
     ("layer", cfg!(feature = "layer")),
     ("serde", cfg!(feature = "serde")),

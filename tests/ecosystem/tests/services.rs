@@ -1,26 +1,26 @@
-//! Services that know tracing-opentelemetry only (axum-tracing-opentelemetry on the server's side,
-//! `OpenTelemetrySpanExt` on the client's), over HTTP, each in a process of its own: one trace, in
-//! what we export.
+//! Services that know tracing-opentelemetry only, in two versions of it (axum-tracing-opentelemetry
+//! and tracing-actix-web on the server's side, reqwest-tracing on the client's), over HTTP, each in a
+//! process of its own: one trace, in what we export.
 //!
 //! The test runs this binary again for each server, with its role in the environment.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests")]
 
+use actix_web::{App, HttpServer, web};
 use axum::Router;
-use axum::extract::Path;
 use axum::routing::get;
 use axum_tracing_opentelemetry::middleware::{OtelAxumLayer, OtelInResponseLayer};
+use reqwest_tracing::TracingMiddleware;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use telemetry_toolkit::opentelemetry::LayerTracer;
+use telemetry_toolkit::opentelemetry::{LayerTracer, v0_32};
 use telemetry_toolkit::testing::{CapturedRecord, MemoryExporter, OwnedValue};
 use telemetry_toolkit::{SinkBuilder, Telemetry};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tracing::{Instrument, info, info_span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_opentelemetry_instrumentation_sdk::{find_current_trace_id, http as otel_http};
+use tracing::info;
+use tracing_actix_web::TracingLogger;
+use tracing_opentelemetry_instrumentation_sdk::find_current_trace_id;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 
@@ -31,11 +31,13 @@ fn init(memory: &MemoryExporter) -> Telemetry {
     let filter = "info,otel::tracing=trace";
     let sink = SinkBuilder::new(memory.clone()).filter(filter.parse().unwrap());
     let otel = tracing_opentelemetry::layer().with_tracer(LayerTracer::new());
+    let older = tracing_opentelemetry_0_33::layer().with_tracer(v0_32::LayerTracer::new());
     Telemetry::builder()
         .no_console()
         .poller(false)
         .exporter(sink)
         .layer(otel.with_filter(filter_fn(|of| of.is_span())))
+        .layer(older.with_filter(filter_fn(|of| of.is_span())))
         .init()
         .unwrap()
 }
@@ -44,38 +46,51 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// A client's middleware: a span, whose context is sent.
-async fn call(address: SocketAddr, path: &str) -> String {
-    let span = info_span!("client", otel.kind = "client");
-    let mut headers = axum::http::HeaderMap::new();
-    otel_http::inject_context(&span.context(), &mut headers);
-    let lines =
-        headers.iter().map(|(key, value)| format!("{key}: {}\r\n", value.to_str().unwrap()));
-    let lines = lines.collect::<String>();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}\r\n");
-    let exchange = async {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    };
-    exchange.instrument(span).await
+/// A client with reqwest-tracing.
+async fn call(address: &str, path: &str) -> reqwest::Response {
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
+    let client = client.with(TracingMiddleware::default()).build();
+    client.get(format!("http://{address}{path}")).send().await.unwrap()
 }
 
-/// The routes of a role.
-fn routes(role: &str) -> Router {
-    let routes = if role == "front" {
-        let back = std::env::var(BACK).unwrap().parse().unwrap();
-        Router::new().route("/", get(move || async move { call(back, "/users/7").await }))
-    } else {
-        let user = async |Path(id): Path<u32>| {
-            info!("handling {id}");
-            find_current_trace_id().unwrap()
-        };
-        Router::new().route("/users/{id}", get(user))
+/// A server with axum-tracing-opentelemetry, which calls another one.
+fn serve_front() {
+    let runtime = runtime();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    println!("\naddress {}", listener.local_addr().unwrap());
+    let back = std::env::var(BACK).unwrap();
+    let handler = move || async move {
+        let answer = call(&back, "/users/7").await;
+        assert!(answer.status().is_success(), "{answer:?}");
+        find_current_trace_id().unwrap()
     };
-    routes.layer(OtelInResponseLayer).layer(OtelAxumLayer::default())
+    let routes = Router::new().route("/", get(handler));
+    let app = routes.layer(OtelInResponseLayer).layer(OtelAxumLayer::default());
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// A server with tracing-actix-web.
+fn serve_back() {
+    let app = || {
+        let user = async |id: web::Path<u32>| {
+            info!("handling {id}");
+            "ann"
+        };
+        let app = App::new().wrap(TracingLogger::default());
+        app.route("/users/{id}", web::get().to(user))
+    };
+    actix_web::rt::System::new().block_on(async {
+        let server = HttpServer::new(app).workers(1).bind(("127.0.0.1", 0)).unwrap();
+        println!("\naddress {}", server.addrs()[0]);
+        let server = server.run();
+        let handle = server.handle();
+        let running = actix_web::rt::spawn(server);
+        let end = || std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        actix_web::rt::task::spawn_blocking(end).await.unwrap();
+        handle.stop(true).await;
+        running.await.unwrap().unwrap();
+    });
 }
 
 /// What a record of a server is to the test: a line that can be compared.
@@ -86,9 +101,10 @@ fn line(record: &CapturedRecord) -> String {
         (None, Some(OwnedValue::Text(name))) => name.as_str(),
         _ => record.name.as_str(),
     };
-    let around = &record.spans[0];
-    let parent = hex(around.parent_id.map(|id| id.to_string()));
-    let place = if around.has_remote_parent { "elsewhere" } else { "here" };
+    let around = record.spans.first();
+    let parent = hex(around.and_then(|span| span.parent_id).map(|id| id.to_string()));
+    let is_remote = around.is_some_and(|span| span.has_remote_parent);
+    let place = if is_remote { "elsewhere" } else { "here" };
     let trace = hex(record.trace_id.map(|id| id.to_string()));
     let span = hex(record.span_id.map(|id| id.to_string()));
     format!("{name}: trace {trace}, span {span}, parent {parent} {place}")
@@ -100,12 +116,11 @@ fn serves_where_a_role_is_given() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let memory = MemoryExporter::new("memory");
     let telemetry = init(&memory);
-    let runtime = runtime();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    println!("\naddress {}", listener.local_addr().unwrap());
-    runtime.spawn(async move { axum::serve(listener, routes(&role)).await });
-    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-    drop(runtime);
+    if role == "front" {
+        serve_front()
+    } else {
+        serve_back()
+    }
     assert!(telemetry.shutdown().is_complete());
     for record in memory.records() {
         println!("record {}", line(&record));
@@ -167,7 +182,7 @@ fn find(lines: &[String], name: &str, trace: &str, parent: &str) -> String {
 }
 
 #[test]
-fn axum_tracing_opentelemetry_joins_processes_into_one_trace() {
+fn middlewares_of_two_versions_join_processes_into_one_trace() {
     if std::env::var_os(ROLE).is_some() {
         return;
     }
@@ -175,17 +190,18 @@ fn axum_tracing_opentelemetry_joins_processes_into_one_trace() {
     let front = Server::start("front", Some(back.address));
     let memory = MemoryExporter::new("memory");
     let telemetry = init(&memory);
-    let answer = runtime().block_on(call(front.address, "/"));
-    assert!(answer.contains("HTTP/1.1 200") && answer.contains("\r\ntraceparent: "), "{answer}");
+    let answer = runtime().block_on(call(&front.address.to_string(), "/"));
+    assert!(answer.status().is_success(), "{answer:?}");
     telemetry.shutdown();
 
     let [client] = &memory.spans()[..] else { panic!("{:?}", memory.spans()) };
     let trace = client.trace_id.unwrap().to_string();
-    assert!(answer.contains(&trace), "{answer}");
+    let told = answer.headers()["traceparent"].to_str().unwrap();
+    assert!(told.contains(&trace), "{told}");
     let here = client.span_id.unwrap();
     let (front, back) = (front.end(), back.end());
     let served = find(&front, "GET /", &trace, &format!("{here} elsewhere"));
-    let called = find(&front, "client", &trace, &format!("{served} here"));
+    let called = find(&front, "GET", &trace, &format!("{served} here"));
     let handled = find(&back, "GET /users/{id}", &trace, &format!("{called} elsewhere"));
     let event = find(&back, "handling 7", &trace, &format!("{called} elsewhere"));
     assert_eq!(event, handled, "the event is in the server's span");

@@ -1,24 +1,24 @@
 //! tracing-opentelemetry's layer on our tracer, beside our layer: what libraries do through
 //! `OpenTelemetrySpanExt` is done to our spans.
 
+use crate::api::opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use crate::api::opentelemetry::trace::{SpanContext, Status, TraceContextExt};
+use crate::api::opentelemetry::{Context, KeyValue};
+use crate::api::tracing_opentelemetry::OpenTelemetrySpanExt;
+use crate::api::{LayerTracer, Propagator, tracing_opentelemetry};
 use crate::start;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::{Router, routing::get};
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, Status, TraceContextExt};
-use opentelemetry::{Context, KeyValue};
 use std::collections::HashMap;
 use std::time::Duration;
 use telemetry_core::TelemetryLayer;
 use telemetry_core::context::{self, Propagators};
 use telemetry_core::pipeline::{Pipeline, SinkBuilder};
 use telemetry_core::testing::{CapturedRecord, MemoryExporter, OwnedValue};
-use telemetry_opentelemetry::{LayerTracer, Propagator};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::{Instrument, debug_span, error, info, info_span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
