@@ -58,8 +58,9 @@ async fn send(address: SocketAddr, lines: &[String]) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// What the server's calls had: the trace id, and the joined states; checks what holds for all.
-fn sent(calls: &Calls) -> (String, String) {
+/// What the server's calls had: the trace id, the joined states, and the flags; checks what holds
+/// for all.
+fn sent(calls: &Calls) -> (String, String, u8) {
     let calls = std::mem::take(&mut *calls.lock().unwrap());
     assert_eq!(calls.len(), CALLS);
     let (mut spans, mut told) = (HashSet::new(), HashSet::new());
@@ -70,33 +71,47 @@ fn sent(calls: &Calls) -> (String, String) {
         assert!(parent.to_string().starts_with("00-"), "only version 00 is written");
         spans.insert(parent.span_id);
         let states = headers.get_all("tracestate").iter().map(|state| state.to_str().unwrap());
-        told.insert((parent.trace_id.to_string(), states.collect::<Vec<_>>().join(",")));
+        let states = states.collect::<Vec<_>>().join(",");
+        told.insert((parent.trace_id.to_string(), states, parent.flags.bits()));
     }
     assert_eq!((spans.len(), told.len()), (CALLS, 1), "one trace, a span for each call");
     assert!(spans.iter().all(|span| span.to_string() != SPAN), "the parent is our span");
     told.into_iter().next().unwrap()
 }
 
-/// Runs `cases` (lines of headers; is the trace continued?; the state that goes on) on one server.
-fn check(cases: Vec<(Vec<String>, bool, String)>) {
+/// What the calls of one server had for each request, which has these lines of headers.
+fn sent_on(requests: &[&[String]]) -> Vec<(String, String, u8)> {
     context::set_propagators(Propagators::default());
     let memory = MemoryExporter::new("memory");
     let pipeline = Pipeline::builder().sink(SinkBuilder::new(memory)).scoped().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    pipeline.run(|| {
-        runtime.block_on(async {
+    let told = pipeline.run(|| {
+        let told = runtime.block_on(async {
             let calls = Calls::default();
             let address = serve(Arc::clone(&calls)).await;
-            for (lines, is_continued, state) in cases {
-                send(address, &lines).await;
-                let (trace, sent_state) = sent(&calls);
-                assert_eq!(trace == TRACE, is_continued, "{lines:?}");
-                assert_eq!(sent_state, state, "{lines:?}");
+            let mut told = Vec::new();
+            for lines in requests {
+                send(address, lines).await;
+                told.push(sent(&calls));
             }
+            told
         });
         drop(runtime);
+        told
     });
     assert!(!pipeline.shutdown(Duration::from_secs(10)).timed_out);
+    told
+}
+
+/// Checks `cases`: lines of headers; is the trace continued?; the state that goes on.
+fn check(cases: Vec<(Vec<String>, bool, String)>) {
+    let requests: Vec<_> = cases.iter().map(|(lines, ..)| lines.as_slice()).collect();
+    for ((trace, sent_state, _), (lines, is_continued, state)) in
+        sent_on(&requests).into_iter().zip(&cases)
+    {
+        assert_eq!(trace == TRACE, *is_continued, "{lines:?}");
+        assert_eq!(sent_state, *state, "{lines:?}");
+    }
 }
 
 fn parent(value: &str) -> String {
@@ -215,4 +230,23 @@ fn states_go_on_whole_or_not_at_all() {
     cases.push((vec!["tracestate: foo=1".to_owned()], false, String::new()));
     cases.push((vec![parent("00-T-S-1"), "tracestate: foo=1".to_owned()], false, String::new()));
     check(cases);
+}
+
+#[test]
+fn flags_go_on_and_the_random_one_is_set_where_a_trace_begins() {
+    let sent = |value: &str| vec![parent(value)];
+    let cases = [
+        (sent("00-T-S-00"), 0),
+        (sent("00-T-S-01"), 1),
+        (sent("00-T-S-02"), 2),
+        (sent("00-T-S-03"), 3),
+        (sent("00-T-S-ff"), 3),
+        (sent("cc-T-S-06-x"), 2),
+        (sent("00-T-0000000000000000-00"), 3),
+        (vec![], 3),
+    ];
+    let requests: Vec<_> = cases.iter().map(|(lines, _)| lines.as_slice()).collect();
+    for ((_, _, flags), (lines, expected)) in sent_on(&requests).into_iter().zip(&cases) {
+        assert_eq!(flags, *expected, "{lines:?}");
+    }
 }

@@ -113,6 +113,43 @@ fn values_of_scopes_are_fields() {
 }
 
 #[test]
+fn every_signal_has_the_values_of_a_scope_across_awaits_tasks_and_threads() {
+    async fn signals() {
+        for _ in 0..2 {
+            info!("an event");
+            event!(Info, "own.event", { n = 1_u64 });
+            log::info!("a log record");
+            drop(tracing::info_span!("a span"));
+            telemetry_core::counter!("signals").add(1);
+            tokio::task::yield_now().await;
+        }
+    }
+    context::set_metric_labels(["shop"]);
+    let runtime = multi_thread();
+    let captured = capture();
+    let work = async {
+        signals().await;
+        tokio::spawn(signals().in_context(Carried::capture())).await.unwrap();
+        let carried = Carried::capture();
+        let inside = tokio::runtime::Handle::current();
+        let block = move || carried.run(|| inside.block_on(signals()));
+        tokio::task::spawn_blocking(block).await.unwrap();
+        let inside = tokio::runtime::Handle::current();
+        let thread = context::spawn_thread("signals", move || inside.block_on(signals())).unwrap();
+        tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    };
+    runtime.block_on(captured.in_capture(work.in_scope_values([("shop", "7")])));
+    for message in ["an event", "a log record"] {
+        assert_event!(captured, count: 8, message: message, shop = "7");
+    }
+    assert_event!(captured, count: 8, name: "own.event", shop = "7");
+    let spans = captured.spans();
+    let has_shop = |span: &&testing::CapturedRecord| span.field("shop").is_some();
+    assert_eq!(spans.iter().filter(has_shop).count(), 8, "{spans:?}");
+    assert_eq!(captured.metric("signals", &[("shop", "7")]), Some(8.0));
+}
+
+#[test]
 fn another_subscriber_of_the_thread_gets_back_what_it_had() {
     let theirs = tracing_subscriber::registry();
     tracing::subscriber::with_default(theirs, || {
