@@ -13,7 +13,7 @@ use crate::encode::wire::{Field, Malformed, Reader};
 use std::time::Duration;
 
 /// How many characters of a peer's text are shown.
-const TEXT_MAX: usize = 1024;
+pub(crate) const TEXT_MAX: usize = 1024;
 
 /// How a request ended at the peer, or did not.
 #[derive(Debug, PartialEq, Eq)]

@@ -413,10 +413,10 @@ impl OtlpBuilder {
         Ok(LaneConfig { protocol, uri, shown, headers, compression, timeout })
     }
 
-    /// The headers of requests with logs.
+    /// What requests with logs have.
     #[cfg(test)]
-    pub(crate) fn logs_headers(&self) -> Result<HeaderMap, Error> {
-        self.lane(Lane::Logs).map(|lane| lane.headers)
+    pub(crate) fn logs_lane(&self) -> Result<LaneConfig, Error> {
+        self.lane(Lane::Logs)
     }
 
     /// The URLs that logs, spans and metrics would go to.

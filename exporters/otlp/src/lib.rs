@@ -66,6 +66,7 @@ mod gather;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 mod retry;
+mod secrets;
 mod tally;
 mod transport;
 mod worker;

@@ -132,6 +132,9 @@ fn no_canary_is_in_any_output() {
                 ["doors.txt", "log.jsonl", "collector"].map(|o| outputs.count(o, "oldest_spans"));
             assert!(outputs.iter().all(|count| *count > 0), "{style}: {outputs:?}");
         }
+        let metrics = &["macro.scoped", "scope_secret", "scope_url"];
+        assert!(metrics.iter().all(|part| outputs.count("collector", part) > 1), "{style}");
+        assert!(outputs.count("stderr", "repeated") > 0, "{style}: the peer's answer is not told");
         for output in ["debug.txt", "snapshots.txt", "report.txt"] {
             assert!(outputs.count(output, "redacted") > 0, "{style}: {output}");
         }

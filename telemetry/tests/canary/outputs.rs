@@ -1,12 +1,13 @@
 //! What came out: files, streams, and what a collector was sent.
 
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -105,7 +106,20 @@ async fn serve(listener: TcpListener, received: Arc<Mutex<Received>>) {
 
 type Answer = http::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// All is well: an empty message, for gRPC with its length before it and the status behind it.
+/// What a peer says that repeats all it was asked: a partial success of which nothing was rejected.
+fn repeated(request: &http::Request<Incoming>) -> Vec<u8> {
+    let values = request.headers().values().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let mut text = values.collect::<Vec<_>>().join(" ");
+    write!(text, " {} repeated", request.uri()).unwrap();
+    let field = |number: u8, bytes: &[u8]| {
+        let length = bytes.len() as u16;
+        let length = [(length & 0x7f) as u8 | 0x80, (length >> 7) as u8];
+        [&[number << 3 | 2], &length[..], bytes].concat()
+    };
+    field(1, &field(2, text.as_bytes()))
+}
+
+/// All is well; for gRPC, the length of the message stands before it and the status behind it.
 async fn answer(
     request: http::Request<Incoming>,
     received: Arc<Mutex<Received>>,
@@ -113,18 +127,20 @@ async fn answer(
     let kind = request.headers().get("content-type").cloned();
     let is_grpc =
         kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let message = repeated(&request);
     let body = request.into_body().collect().await?.to_bytes();
     let mut received = received.lock().unwrap();
     received.bodies.extend_from_slice(&body);
     received.grpc_requests += usize::from(is_grpc);
     let body = match is_grpc {
-        false => Empty::new().boxed_unsync(),
+        false => Full::from(message).boxed_unsync(),
         true => {
             let trailers = http::HeaderMap::from_iter([(
                 http::HeaderName::from_static("grpc-status"),
                 http::HeaderValue::from_static("0"),
             )]);
-            let message = Full::new(Bytes::from_static(&[0; 5]));
+            let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+            let message = Full::from([&[0], &length[..], &message].concat());
             message.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed_unsync()
         }
     };

@@ -70,6 +70,7 @@ fn builder(folder: &Path, memory: &MemoryExporter) -> Builder {
         .metric_label("deploy.token", canary("global_label"))
         .redact_values([PATTERN, &canary("literal_pattern")])
         .baggage_fields(["client.secret", "tier"])
+        .metric_scope_labels(["scope_secret", "scope_url"])
         .from_env()
         .json_file(folder.join("log.jsonl"))
         .json_filter(&format!("trace,[{{token={}}}]=off", canary("json_filter")))
@@ -232,6 +233,12 @@ fn metrics() {
     telemetry_toolkit::counter!("macro", "token" => token, "iban" => iban, "n" => 1).add(1);
     telemetry_toolkit::histogram!("macro.literal", "cookie" => "cnry-literal").record(1.0);
     telemetry_toolkit::gauge!("macro.url", "url" => format!("http://u:{iban}@h")).set(1.0);
+    let url = format!("http://u:{}@host", canary("scope_label_url"));
+    let values = [("scope_secret", canary("scope_label")), ("scope_url", url)];
+    let scope = context::scope(values);
+    telemetry_toolkit::counter!("macro.scoped", "n" => 1).add(1);
+    metrics::counter!("foreign.scoped").increment(1);
+    drop(scope);
     registry.counter("conflict", [("password", canary("conflict"))]).add(1);
     registry.gauge("conflict", [("password", canary("conflict"))]).set(1.0);
 }

@@ -149,7 +149,7 @@ proptest! {
         let text: String = pairs.iter().map(pair).collect();
         let (builder, warnings) = read(&[(HEADERS, &text)]);
         prop_assert!(warnings.is_empty(), "{:?}", warnings);
-        let headers = builder.logs_headers().unwrap();
+        let headers = builder.logs_lane().unwrap().headers;
         for (name, _) in &pairs {
             let is_it = |other: &&(String, String)| other.0.eq_ignore_ascii_case(name);
             let last = pairs.iter().rev().find(is_it).unwrap();

@@ -17,6 +17,7 @@ use crate::answer::{self, Answer};
 use crate::config::{Compression, LaneConfig};
 use crate::diagnostics::diagnose;
 use crate::retry;
+use crate::secrets;
 use ::http::{HeaderMap, Method, StatusCode, Version};
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::Full;
@@ -127,7 +128,8 @@ impl Status {
             return taken(lane, message.map_or(body, |(_, message)| message), message.is_some());
         }
         diagnose("otlp.status", Level::Warn, || {
-            format!("`{}` answered status {}: {}", lane.shown, self.code, self.message)
+            let text = secrets::without(lane, self.message);
+            format!("`{}` answered status {}: {text}", lane.shown, self.code)
         });
         if !retry::is_retryable_status(self.code, self.retry_delay.is_some()) {
             return Answer::Refused;

@@ -11,6 +11,7 @@ use crate::answer::{self, Answer};
 use crate::config::LaneConfig;
 use crate::diagnostics::diagnose;
 use crate::retry;
+use crate::secrets;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::Full;
@@ -75,7 +76,8 @@ pub(super) fn failure(
     body: &[u8],
 ) -> Answer {
     diagnose("otlp.status", Level::Warn, || {
-        format!("`{}` answered {}: {}", lane.shown, status.as_u16(), answer::error_text(body))
+        let text = secrets::without(lane, answer::error_text(body));
+        format!("`{}` answered {}: {text}", lane.shown, status.as_u16())
     });
     if !retry::is_retryable(status.as_u16()) {
         return Answer::Refused;

@@ -13,6 +13,7 @@ mod http;
 use crate::answer::{self, Answer};
 use crate::config::{Compression, Config, Lane, LaneConfig, Protocol};
 use crate::diagnostics::diagnose;
+use crate::secrets;
 use ::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -169,13 +170,14 @@ fn taken(lane: &LaneConfig, body: &[u8], is_protobuf: bool) -> Answer {
     let partial = if is_protobuf { answer::partial_success(body).ok() } else { None };
     let Some((rejected, text)) = partial else {
         diagnose("otlp.response", Level::Warn, || {
-            let text = answer::error_text(body);
+            let text = secrets::without(lane, answer::error_text(body));
             format!("the success of `{}` is no OTLP answer: {text}", lane.shown)
         });
         return Answer::Delivered;
     };
     if rejected > 0 || !text.is_empty() {
         diagnose("otlp.partial_success", Level::Warn, || {
+            let text = secrets::without(lane, text);
             format!("`{}` took all but {rejected} records: {text}", lane.shown)
         });
     }
