@@ -125,9 +125,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
     let settings = Settings {
         disabled: reader.parsed("OTEL_SDK_DISABLED", otel_boolean).unwrap_or(false),
         strict: reader.parsed("TELEMETRY_STRICT", own_boolean).unwrap_or(false),
-        filter: reader.parsed("RUST_LOG", |name, text| {
-            text.parse().map_err(|error: Error| error.of_setting(name))
-        }),
+        filter: reader.parsed("RUST_LOG", |_, text| text.parse()),
         filter_file: reader.text("TELEMETRY_FILTER_FILE").map(PathBuf::from),
         inspect: reader.text("TELEMETRY_INSPECT").map(PathBuf::from),
         console: reader.parsed("TELEMETRY_CONSOLE", console),
@@ -171,7 +169,7 @@ impl Reader<'_> {
         match parse(name, self.text(name)?.trim()) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.warnings.push((name, error));
+                self.warnings.push((name, error.of_setting(name)));
                 None
             }
         }
