@@ -11,6 +11,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Output};
+#[cfg(target_os = "linux")]
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 use telemetry_toolkit::{Builder, client, task};
 
@@ -124,6 +126,86 @@ fn clients_that_stand_still_harm_nobody() {
     let _ = garbage.read_to_end(&mut Vec::new());
     wait_until(|| client::ask(&socket, None, "snapshot text").is_ok());
     telemetry.shutdown();
+}
+
+/// Opens a span of 4 KiB and stays in it until the channel ends.
+#[cfg(target_os = "linux")]
+fn crowd(end: &Receiver<()>) {
+    let long = "x".repeat(250);
+    let text = long.as_str();
+    let _span = tracing::info_span!(
+        "crowd",
+        a = text,
+        b = text,
+        c = text,
+        d = text,
+        e = text,
+        f = text,
+        g = text,
+        h = text,
+        i = text,
+        j = text,
+        k = text,
+        l = text,
+        m = text,
+        n = text,
+        o = text,
+        p = text,
+    )
+    .entered();
+    let _ = end.recv();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_that_never_read_are_given_up() {
+    const CROWD: usize = 60;
+    let Some(folder) = given_folder() else {
+        return parent("clients_that_never_read_are_given_up");
+    };
+    let socket = folder.join("x.sock");
+    let builder = builder().inspect_socket(&socket).json_file(folder.join("x.jsonl"));
+    let telemetry = builder.init().unwrap();
+    std::thread::scope(|scope| {
+        // They end when this closure does, also if it panics.
+        let _ends: Vec<_> = (0..CROWD)
+            .map(|_| {
+                let (end, wait) = sync_channel(0);
+                scope.spawn(move || crowd(&wait));
+                end
+            })
+            .collect();
+        // More than the kernel keeps for a reader (`net.core.wmem_default`, 208 KiB).
+        wait_until(|| {
+            let length = client::ask(&socket, None, "snapshot text").unwrap().len();
+            assert!(length <= 256 * 1024, "{length}");
+            length > 208 * 1024
+        });
+        let deaf = std::cell::RefCell::new(Vec::new());
+        let add_deaf = || {
+            let mut client = UnixStream::connect(&socket).unwrap();
+            // One that is turned away may find that out in here.
+            let _ = client.write_all(b"snapshot text\n");
+            deaf.borrow_mut().push(client);
+        };
+        let is_busy = || {
+            let answer = client::ask(&socket, None, "config text");
+            answer.is_err_and(|error| error.to_string().contains("too many clients at once"))
+        };
+        wait_until(|| {
+            add_deaf();
+            // For longer than an answer takes that is read.
+            (0..10).all(|_| {
+                std::thread::sleep(Duration::from_millis(20));
+                is_busy()
+            })
+        });
+        tracing::info!("the service goes on");
+        telemetry.flush(Duration::from_secs(30)).unwrap();
+        wait_until(|| client::ask(&socket, None, "config text").is_ok());
+        drop(deaf);
+    });
+    assert!(telemetry.shutdown().is_complete());
 }
 
 #[cfg(target_os = "linux")]
