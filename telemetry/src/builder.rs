@@ -79,6 +79,9 @@ pub(crate) struct Globals {
     pub(crate) exit_hook: Setting<bool>,
     #[cfg(feature = "opentelemetry")]
     pub(crate) opentelemetry: Setting<bool>,
+    /// Does a layer run on the tracer of another SDK?
+    #[cfg(all(feature = "opentelemetry", feature = "layer"))]
+    pub(crate) has_foreign_tracer: bool,
 }
 
 /// Sets up telemetry; [`init`](Self::init) starts it.
@@ -175,6 +178,8 @@ impl Default for Builder {
                 exit_hook: Setting::new(true),
                 #[cfg(feature = "opentelemetry")]
                 opentelemetry: Setting::new(true),
+                #[cfg(all(feature = "opentelemetry", feature = "layer"))]
+                has_foreign_tracer: false,
             },
             doors: Doors::default(),
             errors: Vec::new(),

@@ -38,6 +38,10 @@ impl Builder {
     where
         L: Layer<Registry> + Send + Sync + 'static,
     {
+        #[cfg(feature = "opentelemetry")]
+        {
+            self.globals.has_foreign_tracer |= has_foreign_tracer(std::any::type_name::<L>());
+        }
         self.layers.push(Box::new(layer));
         self
     }
@@ -65,4 +69,11 @@ impl Builder {
     pub fn init_layer<S>(self) -> Result<(Telemetry, TelemetryLayer<S>), Error> {
         Ok((self.tracing(false).log(false).init()?, TelemetryLayer::new()))
     }
+}
+
+/// Is it a layer of `tracing-opentelemetry` on the tracer of another SDK? Names of types are good
+/// enough for a warning, and no more.
+#[cfg(feature = "opentelemetry")]
+fn has_foreign_tracer(type_name: &str) -> bool {
+    type_name.contains("tracing_opentelemetry::") && !type_name.contains("LayerTracer")
 }

@@ -210,21 +210,32 @@ fn take_globals(telemetry: &mut Telemetry, globals: Globals) {
     {
         diagnostics::report("metrics.bridge", Level::Warn, error.to_string());
     }
-    #[cfg(feature = "opentelemetry_0_32")]
-    if *globals.opentelemetry {
-        crate::opentelemetry::v0_32::install();
-    }
     #[cfg(feature = "opentelemetry")]
-    if *globals.opentelemetry
-        && let Err(error) = crate::opentelemetry::install()
-    {
-        diagnostics::report("opentelemetry.bridge", Level::Warn, error.to_string());
+    if *globals.opentelemetry {
+        take_opentelemetry(&globals);
     }
     if *globals.panic_hook {
         telemetry.install_panic_hook();
     }
     if *globals.exit_hook {
         telemetry.install_exit_hook();
+    }
+}
+
+#[cfg(feature = "opentelemetry")]
+#[cfg_attr(not(feature = "layer"), expect(unused_variables, reason = "it is about layers"))]
+fn take_opentelemetry(globals: &Globals) {
+    #[cfg(feature = "opentelemetry_0_32")]
+    crate::opentelemetry::v0_32::install();
+    if let Err(error) = crate::opentelemetry::install() {
+        diagnostics::report("opentelemetry.bridge", Level::Warn, error.to_string());
+    }
+    #[cfg(feature = "layer")]
+    if globals.has_foreign_tracer {
+        let text = "a layer of `tracing-opentelemetry` has a tracer of another SDK, whose spans \
+                    are taken for the parents of ours: give it `opentelemetry::LayerTracer`, or \
+                    leave the bridge out with `Builder::opentelemetry(false)`";
+        diagnostics::report("opentelemetry.layer", Level::Warn, text.to_owned());
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::stack::stack;
 use telemetry_toolkit::context::{self, Carried};
 
-const TARGET: &str = "tests::text";
+const TARGET: &str = "tests::text::filter";
 
 #[test]
 fn fmt_layer_and_ours_filter_for_themselves() {
@@ -13,7 +13,7 @@ fn fmt_layer_and_ours_filter_for_themselves() {
     tracing::info!(target: TARGET, "shown to us");
     let shown = stack.text.lines_with(TARGET);
     assert_eq!(shown.len(), 1, "{shown:?}");
-    assert!(shown[0].contains("fmt_span{a=1}: tests::text: shown to both"), "{shown:?}");
+    assert!(shown[0].contains("fmt_span{a=1}: tests::text::filter: shown to both"), "{shown:?}");
     let messages: Vec<_> =
         stack.records(TARGET).iter().map(|record| record.message().unwrap().to_owned()).collect();
     assert_eq!(messages, ["shown to both", "shown to us"]);
