@@ -22,6 +22,7 @@ const WRONG: &[(&str, &str)] = &[
     ("TELEMETRY_CONSOLE", "json@file"),
     ("TELEMETRY_STRICT", "maybe"),
     ("TELEMETRY_RATE_LIMIT", "plenty"),
+    ("TELEMETRY_INSPECT", "true"),
     ("TELEMETRY_REDACT", "-"),
     ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/ca.pem"),
     ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/etc/client.pem"),

@@ -110,6 +110,9 @@ pub(crate) fn bind(place: &Place, setting: &str) -> Result<Bound, Error> {
             sweep(&directory);
             own.clone()
         }
+        Place::Path(path) if is_switch(path) => {
+            return Err(Wrong { setting, path }.error("`auto`, `off`, or a path with a `/` in it"));
+        }
         Place::Path(path) if path.is_dir() => path.join(format!("telemetry-{process}.sock")),
         Place::Path(path) => path.clone(),
     };
@@ -127,6 +130,12 @@ pub(crate) fn bind(place: &Place, setting: &str) -> Result<Bound, Error> {
     let link = if path == own { None } else { link(&own, &directory, &path, setting) };
     let identity = (made.dev(), made.ino());
     Ok(Bound { listener, path, identity, link, process })
+}
+
+/// Was a switch meant, as other variables have it, and no file of this name where the program is?
+fn is_switch(path: &Path) -> bool {
+    const SWITCHES: [&str; 8] = ["0", "1", "false", "true", "no", "yes", "on", "enabled"];
+    SWITCHES.iter().any(|switch| path.as_os_str().eq_ignore_ascii_case(switch))
 }
 
 /// Makes the user's directory if need be, and sees that it is the user's alone.

@@ -31,6 +31,14 @@ fn in_a_directory_the_socket_has_the_number_of_its_process() {
 }
 
 #[test]
+fn what_is_meant_as_a_switch_is_no_path() {
+    for text in ["1", "TRUE", "on", "0"] {
+        let right = "but must be `auto`, `off`, or a path with a `/` in it";
+        assert_eq!(refused(Path::new(text)), format!("`{SETTING}` is `{text}`, {right}"));
+    }
+}
+
+#[test]
 fn path_that_is_too_long_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = refused(&folder.path().join("x".repeat(108)));
