@@ -213,6 +213,7 @@ fn opentelemetry() {
     let mut span = tracer.span_builder("otel").with_attributes(attributes).start(&tracer);
     span.set_attribute(KeyValue::new("api_key", canary("otel_set")));
     span.add_event("happened", vec![secret(), KeyValue::new("t", text_canary("otel_event"))]);
+    tracing::info!(?span, context = ?opentelemetry::Context::current(), "of the API");
     span.set_status(Status::error(format!("at http://u:{}@h", canary("otel_status"))));
     span.end();
     let ours = tracing::info_span!("ours");

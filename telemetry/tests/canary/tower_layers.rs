@@ -26,6 +26,7 @@ pub(crate) fn talk() {
         .body(Empty::new())
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    tracing::info!(?service, "layers");
     let response = runtime.block_on(service.oneshot(request)).unwrap();
     assert!(response.status().is_success());
 }
