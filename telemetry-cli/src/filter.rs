@@ -1,4 +1,7 @@
-//! `telemetry filter`: is a filter right, and what does it do with an event?
+//! `telemetry filter`: is a filter right, what does it do with an event, and which one has a process?
+
+#[cfg(unix)]
+mod set;
 
 use crate::Answer;
 use clap::{Args, Subcommand};
@@ -15,6 +18,9 @@ pub(crate) enum Command {
     },
     /// Say what a filter does with an event, and which directive decides.
     Explain(Explain),
+    /// Give a running process another filter, for good or for a while.
+    #[cfg(unix)]
+    Set(set::Set),
 }
 
 #[derive(Debug, Args)]
@@ -48,17 +54,21 @@ pub(crate) fn run(command: &Command) -> Answer {
             Ok(answer) => Answer::good(answer),
             Err(mistake) => Answer::mistake(mistake),
         },
+        #[cfg(unix)]
+        Command::Set(arguments) => set::run(arguments),
     }
 }
 
 fn check(text: &str) -> Answer {
     match Filter::parse(text) {
-        Ok(filter) => {
-            let never = notes(&filter).into_iter().map(|note| format!("note: {note}\n"));
-            Answer { errors: never.collect(), ..Answer::good(format!("{filter}\n")) }
-        }
+        Ok(filter) => Answer { errors: remarks(&filter), ..Answer::good(format!("{filter}\n")) },
         Err(error) => Answer::mistake(error.render()),
     }
+}
+
+/// The [`notes`], a line each.
+fn remarks(filter: &Filter) -> String {
+    notes(filter).into_iter().map(|note| format!("note: {note}\n")).collect()
 }
 
 /// The directives that can never decide.
@@ -91,8 +101,7 @@ fn explain(arguments: &Explain) -> Result<String, String> {
         });
         return Ok(format!("{answer}\n"));
     }
-    let notes: String = notes.into_iter().map(|note| format!("note: {note}\n")).collect();
-    Ok(format!("{explanation}\n{notes}"))
+    Ok(format!("{explanation}\n{}", remarks(&filter)))
 }
 
 fn fields<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Fields<'a>, String> {

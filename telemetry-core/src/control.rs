@@ -38,6 +38,8 @@ pub(crate) enum By {
     File,
     /// A signal, at which the file was read again.
     Signal,
+    /// An operator, through the inspect socket.
+    Socket,
 }
 
 impl By {
@@ -46,6 +48,7 @@ impl By {
             Self::Program => "program",
             Self::File => "file",
             Self::Signal => "signal",
+            Self::Socket => "inspect socket",
         }
     }
 }
@@ -206,7 +209,7 @@ impl Control {
         Ok(())
     }
 
-    fn set_own(&self, exporter: &str, filter: Option<Filter>) -> Result<(), Error> {
+    fn set_own(&self, exporter: &str, filter: Option<Filter>, by: By) -> Result<(), Error> {
         let _telling = self.telling();
         let (before, now) = self.change(|settings, _| {
             let common = settings.common.clone();
@@ -219,7 +222,7 @@ impl Control {
             now.masked(),
             before.masked(),
         );
-        audit_set(text, By::Program, &now, Some(&before), Some(exporter));
+        audit_set(text, by, &now, Some(&before), Some(exporter));
         Ok(())
     }
 
@@ -228,6 +231,7 @@ impl Control {
         filter: Filter,
         life: Duration,
         exporter: Option<&str>,
+        by: By,
     ) -> Result<Temporary, Error> {
         if life.is_zero() || life > TEMPORARY_LIFE_MAX {
             let right = format!("more than nothing and at most {TEMPORARY_LIFE_MAX:?}");
@@ -252,12 +256,17 @@ impl Control {
         // It may be asleep for longer.
         self.intake.waker.awake();
         self.intake.waker.wake();
-        audit_temporary(&added, &format!("is added for {life:?}"));
+        audit_temporary(&added, &format!("is added for {life:?}"), Some(by));
         Ok(added)
     }
 
     /// Takes temporary filters away, and tells of it.
-    fn remove(&self, is_over: impl Fn(&Temporary) -> bool, why: &str) -> Result<bool, Error> {
+    fn remove(
+        &self,
+        is_over: impl Fn(&Temporary) -> bool,
+        why: &str,
+        by: Option<By>,
+    ) -> Result<bool, Error> {
         let _telling = self.telling();
         let removed = self.change(|settings, _| {
             let (over, left) =
@@ -265,7 +274,7 @@ impl Control {
             settings.temporary = left;
             Ok::<Vec<Temporary>, Error>(over)
         })?;
-        removed.iter().for_each(|temporary| audit_temporary(temporary, why));
+        removed.iter().for_each(|temporary| audit_temporary(temporary, why, by));
         Ok(!removed.is_empty())
     }
 
@@ -280,7 +289,7 @@ impl Control {
             return;
         }
         // An error: the pipeline is about to end.
-        let _ = self.remove(|temporary| temporary.ends_at <= now, "has ended");
+        let _ = self.remove(|temporary| temporary.ends_at <= now, "has ended", None);
     }
 }
 
@@ -302,11 +311,14 @@ fn audit_set(
     diagnostics::audit("filter.set", Level::Info, text, fields, None);
 }
 
-fn audit_temporary(temporary: &Temporary, what: &str) {
+/// `by` is nobody if it has ended by itself.
+fn audit_temporary(temporary: &Temporary, what: &str, by: Option<By>) {
     let Temporary { id, filter, exporter, .. } = temporary;
     let to = exporter.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
-    let text = format!("temporary filter {id}{to} {what}: `{}`", filter.masked());
+    let whose = by.map(|by| format!(" (by: {})", by.as_str())).unwrap_or_default();
+    let text = format!("temporary filter {id}{to} {what}: `{}`{whose}", filter.masked());
     let mut fields = vec![("filter", filter.masked())];
+    fields.extend(by.map(|by| ("by", by.as_str().to_owned())));
     fields.extend(exporter.as_ref().map(|exporter| ("exporter", exporter.clone())));
     diagnostics::audit("filter.temporary", Level::Info, text, fields, None);
 }
@@ -342,6 +354,7 @@ fn audit_temporary(temporary: &Temporary, what: &str) {
 pub struct Filters {
     /// `None` = telemetry is off.
     control: Option<Arc<Control>>,
+    by: By,
 }
 
 impl fmt::Debug for Filters {
@@ -354,12 +367,19 @@ impl fmt::Debug for Filters {
 
 impl Filters {
     pub(crate) fn new(control: &Arc<Control>) -> Self {
-        Self { control: Some(Arc::clone(control)) }
+        Self { control: Some(Arc::clone(control)), by: By::Program }
     }
 
     /// Filters of nothing, for a program whose telemetry is off: they can be set, to no effect.
     pub fn off() -> Self {
-        Self { control: None }
+        Self { control: None, by: By::Program }
+    }
+
+    /// The same, for changes that come through the inspect socket, and are told of as that.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn by_socket(self) -> Self {
+        Self { by: By::Socket, ..self }
     }
 
     /// Sets the filter of all exporters that have none of their own.
@@ -370,7 +390,7 @@ impl Filters {
     /// the pipeline does not run.
     pub fn set(&self, filter: &str) -> Result<(), Error> {
         let filter = filter.parse()?;
-        self.with(|control| control.set_common(&filter, By::Program))
+        self.with(|control| control.set_common(&filter, self.by))
     }
 
     /// Sets the filter of one exporter.
@@ -380,7 +400,7 @@ impl Filters {
     /// As [`set`](Self::set); there is no exporter of this name.
     pub fn set_of(&self, exporter: &str, filter: &str) -> Result<(), Error> {
         let filter = filter.parse()?;
-        self.with(|control| control.set_own(exporter, Some(filter)))
+        self.with(|control| control.set_own(exporter, Some(filter), self.by))
     }
 
     /// Lets an exporter have the common filter, instead of one of its own.
@@ -389,7 +409,7 @@ impl Filters {
     ///
     /// As [`set_of`](Self::set_of).
     pub fn unset_of(&self, exporter: &str) -> Result<(), Error> {
-        self.with(|control| control.set_own(exporter, None))
+        self.with(|control| control.set_own(exporter, None, self.by))
     }
 
     /// Adds directives to the filters of all exporters, for a while: at most 7 days.
@@ -425,20 +445,22 @@ impl Filters {
         exporter: Option<&str>,
     ) -> Result<TemporaryFilter, Error> {
         let filter: Filter = directives.parse()?;
+        let by = self.by;
         let Some(control) = &self.control else {
             let (exporter, ends_at) = (None, clock::now());
             let temporary = Temporary { id: 0, filter, exporter, ends_at };
-            return Ok(TemporaryFilter { temporary, control: Weak::new() });
+            return Ok(TemporaryFilter { temporary, control: Weak::new(), by });
         };
-        let temporary = control.add(filter, life, exporter)?;
-        Ok(TemporaryFilter { temporary, control: Arc::downgrade(control) })
+        let temporary = control.add(filter, life, exporter, by)?;
+        Ok(TemporaryFilter { temporary, control: Arc::downgrade(control), by })
     }
 
     /// The temporary filters, oldest first.
     pub fn temporary(&self) -> Vec<TemporaryFilter> {
         let Some(control) = self.running() else { return Vec::new() };
         let temporary = control.state().settings.temporary.clone();
-        let handle = |temporary| TemporaryFilter { temporary, control: Arc::downgrade(control) };
+        let control_of = || Arc::downgrade(control);
+        let handle = |temporary| TemporaryFilter { temporary, control: control_of(), by: self.by };
         temporary.into_iter().map(handle).collect()
     }
 
@@ -470,6 +492,7 @@ impl Filters {
 pub struct TemporaryFilter {
     temporary: Temporary,
     control: Weak<Control>,
+    by: By,
 }
 
 impl fmt::Debug for TemporaryFilter {
@@ -518,6 +541,6 @@ impl TemporaryFilter {
         if !control.state().settings.temporary.iter().any(|temporary| temporary.id == id) {
             return Ok(false);
         }
-        control.remove(|temporary| temporary.id == id, "was cancelled")
+        control.remove(|temporary| temporary.id == id, "was cancelled", Some(self.by))
     }
 }

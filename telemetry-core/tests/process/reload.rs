@@ -339,12 +339,12 @@ pub(crate) fn temporary() {
     assert_eq!(
         told,
         [
-            "temporary filter 1 is added for 200ms: `[request{tenant=42}]=debug`",
+            "temporary filter 1 is added for 200ms: `[request{tenant=42}]=debug` (by: program)",
             "the filter is `off`, and was `info` (by: program)",
             "temporary filter 1 has ended: `[request{tenant=42}]=debug`",
             "the filter is `warn`, and was `off` (by: program)",
-            "temporary filter 2 is added for 60s: `debug`",
-            "temporary filter 2 was cancelled: `debug`",
+            "temporary filter 2 is added for 60s: `debug` (by: program)",
+            "temporary filter 2 was cancelled: `debug` (by: program)",
         ],
     );
 }

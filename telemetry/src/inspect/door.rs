@@ -10,6 +10,8 @@
 //!
 //! verbs     snapshot text|json          what the process is doing
 //!           config text|json            the settings with their origin
+//!           filter set FILTER           the common filter is this one; what holds then
+//!           filter add MS FILTER        directives for a while; what holds then
 //! ```
 //!
 //! # Invariants
@@ -18,8 +20,8 @@
 //!   service does not notice. At most [`CLIENTS_MAX`] are served at once, each for a limited time.
 //! - Only this user and root are answered (`SO_PEERCRED`), whatever the file's mode is.
 
-use super::Inspector;
 use super::place::Bound;
+use super::{Inspector, steer};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -175,7 +177,8 @@ fn answer(request: &str, inspector: &Inspector) -> Result<String, String> {
         ("config", "text") => Ok(inspector.config().to_string()),
         ("config", "json") => Ok(inspector.config().to_json() + "\n"),
         ("snapshot" | "config", _) => Err(format!("`{verb}` is followed by `text` or `json`")),
-        _ => Err("it is none of `snapshot` and `config` what was asked for".to_owned()),
+        ("filter", order) => steer::filter(order, inspector),
+        _ => Err("it is none of `snapshot`, `config` and `filter` what was asked for".to_owned()),
     }
 }
 

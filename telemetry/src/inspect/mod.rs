@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - A look is read-only, waits for no thread of the application, and is bounded in time and size.
+//! - A look changes nothing, waits for no thread of the application, and is bounded in time and size.
 //! - Whoever may look keeps nothing alive: after the shutdown, a look finds little.
 
 #[cfg(unix)]
@@ -15,6 +15,8 @@ pub(crate) mod place;
 pub(crate) mod doors;
 #[cfg(feature = "poller")]
 pub(crate) mod queues;
+#[cfg(unix)]
+mod steer;
 
 use crate::config::Config;
 use std::fmt;
@@ -25,6 +27,8 @@ use std::time::{Duration, Instant};
 use telemetry_core::clock;
 use telemetry_core::document::{Cell, Document, Row, Section};
 use telemetry_core::inspect::{ANSWER_TIMEOUT, Findings};
+#[cfg(unix)]
+use telemetry_core::pipeline::Filters;
 use telemetry_core::pipeline::Pipeline;
 use telemetry_core::time_text::TimeText;
 
@@ -201,6 +205,12 @@ impl Inspector {
     #[cfg(feature = "poller")]
     pub(crate) fn set_poller(&self, values: telemetry_poller::PolledValues) {
         let _ = self.0.poller.set(values);
+    }
+
+    /// The filters, for an operator; `None` where telemetry is off, or has been shut down.
+    #[cfg(unix)]
+    pub(crate) fn filters(&self) -> Option<Filters> {
+        self.0.pipeline.upgrade().map(|pipeline| pipeline.filters().by_socket())
     }
 
     pub(crate) fn config(&self) -> &Config {
