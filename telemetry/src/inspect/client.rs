@@ -160,7 +160,9 @@ fn processes_in(directory: &Path) -> Vec<Process> {
         let id = name.to_str()?.strip_suffix(".sock")?.parse().ok()?;
         let socket = socket_at(Path::new("/"), &entry.path())?;
         // What a dead process left is no process.
-        UnixStream::connect(&socket).ok()?;
+        let stream = UnixStream::connect(&socket).ok()?;
+        // In a container it has another number, and that is the name.
+        let id = Peer::of(&stream).ok().and_then(|peer| peer.process).unwrap_or(id);
         let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
         Some(Process { id, socket, name: name.trim_end().to_owned() })
     };
