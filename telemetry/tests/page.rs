@@ -1,4 +1,4 @@
-//! The page to look through, in a service of axum that listens on a port.
+//! The page to look through, in services of axum and of hyper that listen on a port.
 //!
 //! One test, because the process has one pipeline.
 
@@ -8,6 +8,11 @@ use axum::Router;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -15,6 +20,23 @@ use telemetry_toolkit::{Inspector, task};
 use tracing::Instrument;
 
 const PATH: &str = "/debug/telemetry";
+
+/// Serves the page with hyper alone.
+async fn serve_with_hyper(listener: tokio::net::TcpListener, inspector: Inspector) {
+    loop {
+        let (stream, peer) = listener.accept().await.unwrap();
+        let inspector = inspector.clone();
+        let page = service_fn(move |request: hyper::Request<Incoming>| {
+            let answer = inspector.respond(peer, &request);
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let stream = TokioIo::new(stream);
+        drop(tokio::spawn(async {
+            let server = auto::Builder::new(TokioExecutor::new());
+            drop(server.serve_connection(stream, page).await);
+        }));
+    }
+}
 
 fn router(inspector: Inspector) -> Router {
     let page = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request| async move {
@@ -97,6 +119,12 @@ fn page_of_a_service_tells_this_host_and_nobody_else() {
     drop(runtime.spawn(async { axum::serve(listener, claimed).await }));
     let (status, _, body) = ask(address, &[&request, "Host: localhost"]);
     assert_eq!((status, body.as_str()), (403, "only this host is answered\n"));
+
+    let (address, listener) = listen();
+    drop(runtime.spawn(serve_with_hyper(listener, telemetry.inspector())));
+    let (status, _, body) = ask(address, &[&request, "Host: localhost"]);
+    assert!(status == 200 && body.contains("order=42"), "{body}");
+    assert_eq!(ask(address, &[&request, "Host: rebound.example"]).0, 403);
 
     let inspector = telemetry.inspector();
     telemetry.shutdown();
