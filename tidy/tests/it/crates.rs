@@ -41,7 +41,9 @@ fn may_use(folder: &str, package: &str) -> bool {
         }
         // They measure the parts, too.
         "benchmarks" => matches!(package, "telemetry-toolkit" | "telemetry-core") || is_exporter,
-        "examples" | "telemetry-cli" | "tests/ecosystem" => package == "telemetry-toolkit",
+        "examples" | "telemetry-cli" | "tests/ecosystem" | "tests/tokio_unstable" => {
+            package == "telemetry-toolkit"
+        }
         // Parsers of outside text, wherever they are.
         "fuzz" => matches!(package, "telemetry-core" | "telemetry-otlp" | "telemetry-toolkit"),
         folder if ["exporters/", "bridges/"].iter().any(|of| folder.starts_with(of)) => {
