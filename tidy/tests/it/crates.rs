@@ -44,6 +44,11 @@ fn may_use(folder: &str, package: &str) -> bool {
         "examples" | "telemetry-cli" | "tests/ecosystem" | "tests/tokio_unstable" => {
             package == "telemetry-toolkit"
         }
+        // Services as users have them.
+        "examples/bookshelf" | "examples/migration/shop" => false,
+        folder if folder.starts_with("examples/migration/") => {
+            matches!(package, "telemetry-toolkit" | "migration-shop")
+        }
         // Parsers of outside text, wherever they are.
         "fuzz" => matches!(package, "telemetry-core" | "telemetry-otlp" | "telemetry-toolkit"),
         folder if ["exporters/", "bridges/"].iter().any(|of| folder.starts_with(of)) => {

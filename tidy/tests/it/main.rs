@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod crates;
+mod documents;
 mod licences;
 mod modules;
 mod sizes;
