@@ -70,3 +70,41 @@ fn text(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    /// The text of the error, and of what it comes from.
+    fn refused(path: &Path) -> String {
+        let error = Filter::read(path).unwrap_err();
+        let source = error.source().map(ToString::to_string).unwrap_or_default();
+        format!("{error}: {source}")
+    }
+
+    #[test]
+    fn files_that_are_no_filters_are_refused_with_what_is_wrong() {
+        let folder = std::env::temp_dir().join(format!("filter-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("filter");
+        let table: [(&[u8], &str); 8] = [
+            (&[b'x'; 1 << 20], "longer than 65536 bytes"),
+            (&b"app::module=debug\n".repeat(10_000), "longer than 65536 bytes"),
+            (&b"a=off\n".repeat(10_000), "59999 bytes: at most 8192"),
+            (&b"a=off\n".repeat(1_100), "more than 1024 directives"),
+            (b"[{a~\"((((a{100}){100}){100}){100})\"}]", "65536 bytes compiled"),
+            (b"info\xff", "not UTF-8"),
+            (b"# nothing\n", "is `empty`"),
+            (b"inof", "did you mean `info`"),
+        ];
+        for (content, why) in table {
+            std::fs::write(&path, content).unwrap();
+            let text = refused(&path);
+            assert!(text.contains(why) && text.len() < 1000, "{text}");
+        }
+        assert!(refused(&folder).contains("not a file"));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(refused(&path).contains("No such file"));
+    }
+}

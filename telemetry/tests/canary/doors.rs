@@ -21,13 +21,22 @@ pub(crate) fn opened(builder: Builder, folder: &Path) -> Builder {
 /// What each of them shows; the signal's snapshot goes to the exporters.
 pub(crate) fn all(telemetry: &Telemetry, folder: &Path, memory: &MemoryExporter) -> String {
     let mut text = String::new();
-    let requests = ["snapshot text", "snapshot json", "config text", "config json"];
+    let filter = |name: &str| format!("trace,[{{{name}=\"{}\"}}]=trace", canary("door_filter"));
+    let requests = [
+        "snapshot text".to_owned(),
+        "snapshot json".to_owned(),
+        format!("filter set {}", filter("session_token")),
+        format!("filter add 60000 {}", filter("iban")),
+        "config text".to_owned(),
+        "config json".to_owned(),
+    ];
     for request in requests {
-        writeln!(text, "{request}\n{}", client::ask(&socket(folder), None, request).unwrap())
-            .unwrap();
+        let answer = client::ask(&socket(folder), None, &request).unwrap();
+        writeln!(text, "{answer}").unwrap();
     }
-    for wrong in ["dance", "snapshot"].map(|wrong| format!("{wrong} {}", canary("door_request"))) {
-        let error = client::ask(&socket(folder), None, &wrong).unwrap_err();
+    for wrong in ["dance", "snapshot", "filter", "filter set [{token=", "filter add [{token="] {
+        let request = format!("{wrong} {}", canary("door_request"));
+        let error = client::ask(&socket(folder), None, &request).unwrap_err();
         writeln!(text, "{error} {error:?}").unwrap();
     }
     for (address, format) in
