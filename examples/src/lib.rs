@@ -7,6 +7,8 @@ mod documents {
     mod readme {}
     #[doc = include_str!("../../docs/context.md")]
     mod context {}
+    #[doc = include_str!("../../docs/ends.md")]
+    mod ends {}
     #[doc = include_str!("../../docs/exporters.md")]
     mod exporters {}
     #[doc = include_str!("../../docs/filtering.md")]

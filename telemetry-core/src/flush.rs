@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a flush waits for.
 #[derive(Debug)]
@@ -65,6 +65,18 @@ impl Ticket {
         }
     }
 
+    /// Waits until all have passed, at most so long, whatever the deadline.
+    pub(crate) fn wait_at_most(&self, longest: Duration) -> Waited {
+        let state = self.state();
+        let is_open = |state: &mut State| state.remaining > 0 && !state.expired;
+        let waited = self.done.wait_timeout_while(state, longest, is_open);
+        match &*waited.unwrap_or_else(PoisonError::into_inner).0 {
+            State { remaining: 0, .. } => Waited::Passed,
+            State { expired: true, .. } => Waited::Expired,
+            _ => Waited::InVain,
+        }
+    }
+
     /// Waits until all have passed; `false` at the deadline.
     pub(crate) fn wait(&self) -> bool {
         let mut state = self.state();
@@ -77,6 +89,16 @@ impl Ticket {
         }
         true
     }
+}
+
+/// How a wait for a ticket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Passed,
+    /// Nobody passes it any more.
+    Expired,
+    /// All of the time was waited.
+    InVain,
 }
 
 /// Ends when a flush is complete (`true`) or its deadline is over (`false`).

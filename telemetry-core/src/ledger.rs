@@ -302,7 +302,8 @@ pub struct Report {
     pub exporters: Vec<ExporterReport>,
     /// Records in the threads' buffers that the worker has not read yet.
     pub buffered: u64,
-    /// How long call sites have waited for room, all threads together.
+    /// How long call sites have waited, all threads together: for room, or where exporters write
+    /// through.
     pub blocked: std::time::Duration,
     /// Values and records that were cut at a limit.
     pub cut: u64,
@@ -380,7 +381,7 @@ impl fmt::Display for Report {
             write!(f, "\nended at its deadline")?;
         }
         if !self.blocked.is_zero() {
-            write!(f, "\ncall sites waited {:.1} ms for room", self.blocked.as_secs_f64() * 1e3)?;
+            write!(f, "\ncall sites waited {:.1} ms", self.blocked.as_secs_f64() * 1e3)?;
         }
         Ok(())
     }

@@ -21,7 +21,6 @@ mod filter_file;
 mod fork;
 mod worker;
 mod runner;
-mod flush;
 mod control;
 
 mod macros;
@@ -39,6 +38,7 @@ mod plan;
 mod tape;
 #[expect(unsafe_code, reason = "call sites count in a ledger behind an atomic pointer")]
 mod intake;
+mod flush;
 mod own;
 mod observer;
 #[expect(unsafe_code, reason = "one producer and one consumer share raw memory")]

@@ -23,6 +23,7 @@ use crate::intake::{Intake, Ledger};
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use crate::level::Level;
 use crate::metric::Snapshot;
+use crate::own;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -94,6 +95,15 @@ struct Queue {
     ended: bool,
 }
 
+/// How an exporter's queue is served, and how long callers wait for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub(crate) on_full: OnFull,
+    pub(crate) capacity_bytes: usize,
+    /// Do call sites wait until it has their records?
+    pub(crate) writes_through: bool,
+}
+
 /// An exporter's place in a pipeline.
 pub(crate) struct Sink {
     pub(crate) name: String,
@@ -101,9 +111,11 @@ pub(crate) struct Sink {
     pub(crate) signals: Signals,
     pub(crate) on_full: OnFull,
     pub(crate) capacity_bytes: usize,
+    /// Do call sites wait until it has their records?
+    pub(crate) writes_through: bool,
     ledger: Arc<Ledger>,
     intake: Arc<Intake>,
-    thread: OnceLock<Thread>,
+    thread: OnceLock<own::Thread>,
     queue: Mutex<Queue>,
     work: Condvar,
     progress: Condvar,
@@ -142,8 +154,7 @@ impl Sink {
         name: String,
         index: usize,
         signals: Signals,
-        on_full: OnFull,
-        capacity_bytes: usize,
+        Policy { on_full, capacity_bytes, writes_through }: Policy,
         (ledger, intake): (Arc<Ledger>, Arc<Intake>),
     ) -> Arc<Self> {
         let queue = Queue {
@@ -163,6 +174,7 @@ impl Sink {
             signals,
             on_full,
             capacity_bytes,
+            writes_through,
             ledger,
             intake,
             thread: OnceLock::new(),
@@ -273,7 +285,7 @@ impl Sink {
                 continue;
             }
             let idle = clock::now().saturating_duration_since(progressed_at);
-            if idle < PATIENCE_RUNNING && self.thread.get().is_some_and(Thread::is_runnable) {
+            if idle < PATIENCE_RUNNING && self.thread.get().is_some_and(own::Thread::is_runnable) {
                 // It computes, or would if it got a core: the callers may wait for that, too.
                 self.intake.announce_work();
                 continue;
@@ -458,7 +470,10 @@ impl Sink {
     /// The runner: serves the queue until it is told to end.
     pub(crate) fn run(self: &Arc<Self>, mut exporter: Box<dyn Exporter>, context: &Context) {
         crate::local::mark_own_thread();
-        if let Some(thread) = Thread::current() {
+        if let Some(thread) = own::Thread::current() {
+            if self.writes_through {
+                self.intake.through.pass_through(thread.clone());
+            }
             let _ = self.thread.set(thread);
         }
         SERVED.set(Some(Arc::clone(self)));
@@ -559,29 +574,5 @@ impl Rest {
 
     fn is_on(&self) -> bool {
         self.until.is_some_and(|until| clock::now() < until)
-    }
-}
-
-/// The thread of a runner, as the operating system knows it.
-#[derive(Debug)]
-struct Thread {
-    stat: std::path::PathBuf,
-}
-
-impl Thread {
-    /// The calling thread; `None` where the system has no `/proc/thread-self`.
-    fn current() -> Option<Self> {
-        let thread = std::fs::read_link("/proc/thread-self").ok()?;
-        Some(Self { stat: std::path::Path::new("/proc").join(thread).join("stat") })
-    }
-
-    /// Does the thread run, or wait for a core or a disk only (states `R` and `D`,
-    /// proc_pid_stat(5))?
-    fn is_runnable(&self) -> bool {
-        std::fs::read(&self.stat).is_ok_and(|stat| {
-            // The thread's name stands in parentheses and may hold some itself.
-            let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
-            matches!(state, Some(b'R' | b'D'))
-        })
     }
 }

@@ -17,6 +17,7 @@ use crate::setting::{Origin, Setting};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use telemetry_core::Waits;
 use telemetry_core::context::Propagators;
 use telemetry_core::document::{Cell, Document, Row, Section};
 #[cfg(feature = "otlp-http")]
@@ -129,6 +130,7 @@ impl Builder {
             rate_limit,
             buffer_bytes,
             waits,
+            write_through,
             sampler,
             propagators,
             baggage_fields,
@@ -162,8 +164,8 @@ impl Builder {
         self.show_redaction(&mut config);
         config.show("rate_limit", rate_limit, |limit| or_off(limit.as_ref()));
         config.show("buffer_bytes", buffer_bytes, usize::to_string);
-        config.show("waits.blocking", waits, |waits| seconds(&waits.blocking));
-        config.show("waits.in_async", waits, |waits| seconds(&waits.in_async));
+        show_waits(waits, &mut config);
+        config.show("write_through", write_through, on_off);
         #[cfg(feature = "poller")]
         config.show("poll_period", poller, |period| period.as_ref().map_or("off".into(), seconds));
         #[cfg(feature = "poller")]
@@ -234,6 +236,11 @@ impl Builder {
             config.show(&name, setting, |_| shown.get(key).unwrap_or_default().to_owned());
         }
     }
+}
+
+fn show_waits(waits: &Setting<Waits>, config: &mut Config) {
+    config.show("waits.blocking", waits, |waits| seconds(&waits.blocking));
+    config.show("waits.in_async", waits, |waits| seconds(&waits.in_async));
 }
 
 fn show_filters(filters: &Filters, config: &mut Config) {

@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) inspect: Option<PathBuf>,
     pub(crate) console: Option<Console>,
     pub(crate) json_file: Option<PathBuf>,
+    pub(crate) write_through: Option<bool>,
     /// Names of fields to redact.
     pub(crate) redact: Vec<String>,
     pub(crate) resource: Vec<(String, String)>,
@@ -130,6 +131,7 @@ pub(crate) fn read(variable: &dyn Fn(&str) -> Option<String>) -> (Settings, Vec<
         inspect: reader.text("TELEMETRY_INSPECT").map(PathBuf::from),
         console: reader.parsed("TELEMETRY_CONSOLE", console),
         json_file: reader.text("TELEMETRY_JSON_FILE").map(PathBuf::from),
+        write_through: reader.parsed("TELEMETRY_WRITE_THROUGH", own_boolean),
         redact: reader.text("TELEMETRY_REDACT").map(|text| names(&text)).unwrap_or_default(),
         resource: reader
             .parsed(attributes::VARIABLE, |_, text| attributes::parse(text))

@@ -41,6 +41,7 @@
 //! | `TELEMETRY_RATE_LIMIT` | how many events a call site may emit, a second and at once: `1000:10000` (the default), with `TARGET=off` and `errors=on` behind it, or `off` |
 //! | `TELEMETRY_CONSOLE` | `auto`, `off`, `pretty`, `compact`, `json` or `logfmt`, with `@stdout` or `@stderr` behind it if it is to go there; else JSON and logfmt go to standard output, the others to standard error |
 //! | `TELEMETRY_JSON_FILE` | a file to append JSON lines to |
+//! | `TELEMETRY_WRITE_THROUGH` | `1`: an event's call returns when console and JSON file have its line |
 //! | `TELEMETRY_REDACT` | names of fields to redact, beside those that always are: `iban,session_id` |
 //! | `TELEMETRY_INSPECT` | lets `telemetry inspect` look: `auto`, or the path of a Unix socket or of a directory for it |
 //! | `TELEMETRY_STRICT` | `1` makes a variable that cannot be used an error instead of a warning |

@@ -97,8 +97,22 @@ impl Builder {
         }
     }
 
+    /// Do console and JSON file write through? Where nobody waits they cannot: what the environment
+    /// asks for is left out then, and what the program asks for is for the pipeline to refuse.
+    fn writes_through(&self) -> (bool, Option<Warning>) {
+        match (*self.write_through, self.write_through.origin()) {
+            (true, Origin::Variable(variable)) if self.waits.blocking.is_zero() => {
+                let right = "`0` where `waits.blocking` is `0ns`";
+                (false, Some((variable, Error::setting(variable, 1, right))))
+            }
+            (through, _) => (through, None),
+        }
+    }
+
     fn pipeline(self, warnings: &mut Vec<Warning>) -> Result<pipeline::Builder, Error> {
         let interval = *self.metric_interval;
+        let (through, warning) = self.writes_through();
+        warnings.extend(warning);
         // A line a poll needs the metrics of each.
         #[cfg(feature = "poller")]
         let polled = self.poller.filter(|_| *self.shown.polls);
@@ -111,6 +125,7 @@ impl Builder {
         });
         let json = outputs::json(self.json, warnings)?;
         let json = json.map(|sink| outputs::sink(sink, self.filters.json.into_value(), interval));
+        let [console, json] = [console, json].map(|sink| Some(sink?.write_through(through)));
         #[cfg(feature = "otlp-http")]
         let otlp = self.otlp.sink(warnings)?;
         #[cfg(feature = "otlp-http")]

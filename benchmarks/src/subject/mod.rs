@@ -161,6 +161,7 @@ pub(crate) fn all() -> &'static [&'static dyn Subject] {
         &ours::Ours::Tracing,
         &ours::Ours::EventMacro,
         &ours::Ours::Layer,
+        &ours::Ours::WriteThrough,
         &tracing_off::TracingOff,
         &registry::TracingRegistry,
         &subscriber_json::SubscriberJson,

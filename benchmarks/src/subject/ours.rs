@@ -21,6 +21,8 @@ pub(crate) enum Ours {
     EventMacro,
     /// tracing's macros, with the recorder as a layer on a `Registry`.
     Layer,
+    /// tracing's macros, where every call waits until its line is written.
+    WriteThrough,
 }
 
 impl Subject for Ours {
@@ -29,6 +31,7 @@ impl Subject for Ours {
             Ours::Tracing => "telemetry",
             Ours::EventMacro => "telemetry-event-macro",
             Ours::Layer => "telemetry-layer",
+            Ours::WriteThrough => "telemetry-write-through",
         }
     }
 
@@ -41,10 +44,13 @@ impl Subject for Ours {
     }
 
     fn runs(&self, purpose: Purpose, op: Op) -> bool {
-        if *self == Ours::Layer && !matches!(purpose, Purpose::CallSite | Purpose::Memory) {
-            return false; // behind the call site the faces do not differ
-        }
-        (op == Op::EventMacro) == (*self == Ours::EventMacro)
+        let takes_part = match self {
+            Ours::Tracing | Ours::EventMacro => true,
+            // Behind the call site the faces do not differ.
+            Ours::Layer => matches!(purpose, Purpose::CallSite | Purpose::Memory),
+            Ours::WriteThrough => purpose == Purpose::Loss,
+        };
+        takes_part && (op == Op::EventMacro) == (*self == Ours::EventMacro)
     }
 
     fn install(&self, setup: &Setup) -> Result<Box<dyn Session>> {
@@ -62,7 +68,8 @@ impl Subject for Ours {
                 builder.otlp_endpoint(endpoint.unwrap_or_else(|| "http://127.0.0.1:9".to_owned()))
             }
             Purpose::CallSite | Purpose::File | Purpose::Memory | Purpose::Loss => {
-                builder.no_console().json_file(setup.json_file())
+                let builder = builder.no_console().json_file(setup.json_file());
+                builder.write_through(*self == Ours::WriteThrough)
             }
         };
         if *self == Ours::Layer {

@@ -8,13 +8,18 @@
 //! - A thread that finds the budget used up waits only while the worker's position moves, at most
 //!   [`Waits::blocking`] without movement ([`Waits::in_async`] inside an async worker); then it
 //!   drops, and counts, until the buffers are half empty. Our own threads never wait.
+//! - Where exporters write through, a thread waits for its record under the same rule, and longer,
+//!   up to [`through::WAIT_RUNNING`], only while those that it waits for would get on with a core.
 
+mod through;
 mod waker;
 
+pub(crate) use through::{Extent, Through};
 pub(crate) use waker::Waker;
 
 use crate::chunk::{Owner, Pool, Producer, Refill, Shared, Size};
 use crate::clock;
+use crate::flush::{Ticket, Waited};
 use crate::ledger::{Cause, Signal, SinkLedger, Units};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -124,6 +129,7 @@ pub(crate) struct Intake {
     /// computes: how waiting call sites see that it moves.
     read: AtomicU64,
     room: (Mutex<()>, Condvar),
+    pub(crate) through: Through,
     ledger: AtomicPtr<Ledger>,
     /// Every ledger that `ledger` ever pointed to: a call site may still count in an old one.
     ledgers: Mutex<Vec<Arc<Ledger>>>,
@@ -154,6 +160,7 @@ impl Intake {
             waiting: AtomicUsize::new(0),
             read: AtomicU64::new(0),
             room: (Mutex::new(()), Condvar::new()),
+            through: Through::default(),
             ledger: AtomicPtr::new(std::ptr::null_mut()),
             ledgers: Mutex::new(Vec::new()),
             oddities: Oddities::default(),
@@ -182,11 +189,19 @@ impl Intake {
         }
     }
 
-    pub(crate) fn configure(&self, budget_bytes: usize, waits: Waits) {
+    pub(crate) fn configure(&self, budget_bytes: usize, waits: Waits, through: Option<Extent>) {
         self.pool.set_budget(budget_bytes);
         let ns = |wait: Duration| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         self.blocking_ns.store(ns(waits.blocking), Ordering::Relaxed);
         self.in_async_ns.store(ns(waits.in_async), Ordering::Relaxed);
+        self.through.begin(through);
+        self.waker.set_through(through.is_some());
+    }
+
+    /// The worker has ended: nobody waits for it any more.
+    pub(crate) fn end_through(&self) {
+        self.waker.set_through(false);
+        self.through.end();
     }
 
     /// Makes `ledger` the one that call sites count in.
@@ -269,7 +284,7 @@ impl Intake {
             .sum()
     }
 
-    /// How long call sites have waited for room, all threads together.
+    /// How long call sites have waited, all threads together.
     pub(crate) fn blocked(&self) -> Duration {
         let live: u64 = lock(&self.buffers)
             .iter()
@@ -320,6 +335,52 @@ impl Intake {
                 waits.renew();
             } else if waits.waited() >= patience {
                 return false;
+            }
+        }
+    }
+}
+
+/// Write-through.
+impl Intake {
+    /// Waits until what the calling thread has committed is out, or counted as lost.
+    #[cold]
+    pub(crate) fn wait_until_out(&self, is_span: bool) {
+        if crate::own::is_own_thread() || self.waker.is_off() {
+            return;
+        }
+        let patience = self.patience();
+        if patience.is_zero() {
+            return;
+        }
+        let Some(ticket) = self.through.ask(is_span) else { return };
+        let began_at = clock::now();
+        if self.wait_while_they_move(&ticket, patience) == Waited::InVain {
+            self.through.give_up(ticket);
+        }
+        let blocked = clock::now().saturating_duration_since(began_at);
+        self.blocked_ns.fetch_add(blocked.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn wait_while_they_move(&self, ticket: &Ticket, patience: Duration) -> Waited {
+        let mut read = self.read.load(Ordering::Relaxed);
+        let slice = patience.min(Duration::from_millis(10));
+        let mut waits = clock::Patience::new(slice.max(patience / 10));
+        loop {
+            self.waker.wake();
+            let waited = ticket.wait_at_most(slice);
+            if waited != Waited::InVain {
+                return waited;
+            }
+            let now_read = self.read.load(Ordering::Relaxed);
+            if now_read != read {
+                read = now_read;
+                waits.renew();
+                continue;
+            }
+            let in_vain = waits.waited();
+            let longest = patience.max(through::WAIT_RUNNING);
+            if in_vain >= patience && (in_vain >= longest || !self.through.is_runnable()) {
+                return Waited::InVain;
             }
         }
     }

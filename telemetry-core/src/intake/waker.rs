@@ -13,14 +13,18 @@
 //! - A record committed before the worker's second look is read in it, or its producer sees
 //!   `SLEEPING` and wakes the worker.
 //! - `OFF` is final: the process is a fork's child without a worker.
+//! - Every commit takes the cold path while `THROUGH` is set, and none because of it otherwise.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::thread::Thread;
 use crate::sync::{Bug, Mutex, is_planted, lock};
 
 const AWAKE: u32 = 0;
+/// Bits of the state: anything but [`AWAKE`] is for the cold path.
 const SLEEPING: u32 = 1;
 const OFF: u32 = 2;
+/// Call sites wait until their records are out.
+const THROUGH: u32 = 4;
 
 /// The worker's state, as call sites see it.
 #[derive(Debug)]
@@ -39,27 +43,32 @@ impl Waker {
         *lock(&self.thread) = thread;
     }
 
-    /// Looks whether the worker has to be woken; called after every commit.
+    /// Looks whether the worker has to be woken; called after every commit. `true` = and the call
+    /// site may have to wait until its record is out.
     #[inline(always)]
-    pub(crate) fn after_commit(&self) {
+    pub(crate) fn after_commit(&self) -> bool {
         light_barrier();
         // Relaxed: see the module's text.
-        if self.state.load(Ordering::Relaxed) != AWAKE {
-            self.wake_sleeping();
-        }
+        self.state.load(Ordering::Relaxed) != AWAKE && self.wake_sleeping()
     }
 
     #[cold]
     #[inline(never)]
-    fn wake_sleeping(&self) {
+    fn wake_sleeping(&self) -> bool {
         // Relaxed: unpark itself orders what comes before it.
-        if self
-            .state
-            .compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-        {
+        let before = self.state.fetch_and(!SLEEPING, Ordering::Relaxed);
+        if before & SLEEPING != 0 {
             self.wake();
         }
+        before & THROUGH != 0
+    }
+
+    /// Says whether call sites wait until their records are out.
+    pub(crate) fn set_through(&self, on: bool) {
+        match on {
+            true => self.state.fetch_or(THROUGH, Ordering::Relaxed),
+            false => self.state.fetch_and(!THROUGH, Ordering::Relaxed),
+        };
     }
 
     /// Wakes the worker, whatever it does.
@@ -80,13 +89,13 @@ impl Waker {
         has_records: impl FnOnce() -> bool,
         park: impl FnOnce(),
     ) {
-        let _ = self.state.compare_exchange(AWAKE, SLEEPING, Ordering::Relaxed, Ordering::Relaxed);
+        self.state.fetch_or(SLEEPING, Ordering::Relaxed);
         if !heavy_barrier() {
             wait();
         }
         let has_records = has_records();
         // A producer may have seen `SLEEPING` and taken it back.
-        if self.state.load(Ordering::Relaxed) == SLEEPING && !has_records {
+        if self.state.load(Ordering::Relaxed) & SLEEPING != 0 && !has_records {
             park();
         }
         self.awake();
@@ -94,7 +103,7 @@ impl Waker {
 
     /// Says that the worker is awake, or has to be: it will not sleep before it looked again.
     pub(crate) fn awake(&self) {
-        let _ = self.state.compare_exchange(SLEEPING, AWAKE, Ordering::Relaxed, Ordering::Relaxed);
+        self.state.fetch_and(!SLEEPING, Ordering::Relaxed);
     }
 
     /// The fork's child: there is no worker and there will be none.
@@ -104,7 +113,7 @@ impl Waker {
 
     #[inline]
     pub(crate) fn is_off(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == OFF
+        self.state.load(Ordering::Relaxed) & OFF != 0
     }
 }
 

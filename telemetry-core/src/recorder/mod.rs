@@ -283,8 +283,26 @@ fn emit(
     if after != mode::BUSY {
         end_unusual(local, after);
     }
-    local.intake.waker.after_commit();
+    after_commit(local, &local.intake, header.kind);
     if written { Ok(()) } else { Err(Cause::BufferFull) }
+}
+
+/// Tells the worker that there is a record more, and waits where it is to be written through.
+#[inline(always)]
+fn after_commit(local: &Local, intake: &Intake, kind: Kind) {
+    if intake.waker.after_commit() {
+        write_through(local, intake, kind);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn write_through(local: &Local, intake: &Intake, kind: Kind) {
+    let is_line = matches!(kind, Kind::Event | Kind::SpanClose);
+    if is_line && local.mode.get() & (mode::BUSY | mode::OWN) == 0 {
+        // An allocator that logs must not come here again.
+        local::quietly(|| intake.wait_until_out(kind == Kind::SpanClose));
+    }
 }
 
 /// Ends the busy state if a panic leaves the writing of a record (none is known to get this far).
@@ -303,7 +321,7 @@ fn emit_header(local: &Local, header: &Header) -> Result<(), Cause> {
         return emit_unusual(local, *header, |_| {}, |_| {});
     }
     let written = local.producer().write_header(header);
-    local.intake.waker.after_commit();
+    after_commit(local, &local.intake, header.kind);
     if written { Ok(()) } else { Err(Cause::BufferFull) }
 }
 

@@ -9,7 +9,7 @@
 //! - What becomes of a span goes where its start went, from whichever thread it comes.
 //! - A capture that is gone, or a fork's parent's, gets nothing, and nobody else gets it instead.
 
-use super::slots;
+use super::{after_commit, slots};
 use crate::batch::SPAN_DEPTH_MAX;
 use crate::chunk::Producer;
 use crate::clock;
@@ -128,8 +128,10 @@ impl Route {
     /// Tells whoever reads that there is a record more.
     pub(super) fn after_commit(&self, local: &Local, header: &Header) {
         match self {
-            Self::Attached => local.intake.waker.after_commit(),
-            Self::Taken(Taker { scope, producer: Some(_) }) => scope.intake.waker.after_commit(),
+            Self::Attached => after_commit(local, &local.intake, header.kind),
+            Self::Taken(Taker { scope, producer: Some(_) }) => {
+                after_commit(local, &scope.intake, header.kind);
+            }
             Self::Taken(Taker { scope, producer: None }) => {
                 if let Some(tape) = &scope.tape {
                     tape.after_record(header.kind, header.sinks);

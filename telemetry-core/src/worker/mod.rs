@@ -24,6 +24,7 @@ use crate::export::Signals;
 use crate::flush::Ticket;
 use crate::intake::{Intake, Ledger};
 use crate::metric::{self, Registry};
+use crate::own;
 use crate::rate_limit::RateLimit;
 use crate::redaction::Patterns;
 use crate::router::{Reservation, Settling};
@@ -216,6 +217,9 @@ impl Worker {
     pub(crate) fn run(mut self) {
         crate::local::mark_own_thread();
         self.parts.intake.waker.set_thread(Some(crate::sync::thread::current()));
+        own::Thread::current()
+            .into_iter()
+            .for_each(|thread| self.parts.intake.through.pass_through(thread));
         let mut idle_rounds = 0;
         loop {
             let mut commands = self.parts.commands.take().into_iter();
@@ -223,6 +227,9 @@ impl Worker {
                 if self.obey(command) == Next::End {
                     return self.end(commands);
                 }
+            }
+            if let Some(ticket) = self.parts.intake.through.take() {
+                self.write_through(&ticket);
             }
             let round = self.round(Mode::Deliver, Telling::Due);
             self.tend();
@@ -245,6 +252,7 @@ impl Worker {
     /// Lets go of everybody who waits for this worker.
     fn end(&self, commands: impl Iterator<Item = Command>) {
         self.parts.intake.waker.set_thread(None);
+        self.parts.intake.end_through();
         let _ = self.parts.commands.left_behind.set(self.parts.intake.buffered());
         commands.chain(self.parts.commands.close()).for_each(Command::refuse);
         self.parts.commands.take_questions().iter().for_each(|question| question.refuse());
@@ -383,6 +391,15 @@ impl Worker {
                 Next::End
             }
         }
+    }
+
+    /// Lets those that write through pass a ticket behind everything committed before now.
+    fn write_through(&mut self, ticket: &Arc<Ticket>) {
+        self.drain_to_now(ticket.deadline, Mode::Deliver);
+        for sink in self.parts.sinks.iter().filter(|sink| sink.writes_through) {
+            sink.flush(Arc::clone(ticket));
+        }
+        ticket.pass(); // the worker's own part
     }
 
     /// Reads everything committed before now; what is left at the deadline is left alone, or

@@ -22,3 +22,4 @@ mod scenario;
 mod spans;
 mod support;
 mod threads;
+mod write_through;

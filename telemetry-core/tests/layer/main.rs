@@ -45,6 +45,8 @@ mod spans;
 mod support;
 #[path = "../it/threads.rs"]
 mod threads;
+#[path = "../it/write_through.rs"]
+mod write_through;
 
 use telemetry_core::testing::{self, Capture};
 

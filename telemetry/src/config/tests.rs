@@ -37,6 +37,7 @@ fn every_documented_variable_is_the_origin_of_what_it_sets() {
         ("TELEMETRY_RATE_LIMIT", "50:200,audit=off", "rate_limit", "50:200,audit=off"),
         ("TELEMETRY_CONSOLE", "logfmt@stderr", "console", "logfmt@stderr"),
         ("TELEMETRY_JSON_FILE", "/var/log/x", "json_file", "/var/log/x"),
+        ("TELEMETRY_WRITE_THROUGH", "1", "write_through", "on"),
         ("TELEMETRY_REDACT", "iban", "redact_names", "iban"),
         ("TELEMETRY_INSPECT", "auto", "inspect_socket", "auto"),
         ("TELEMETRY_STRICT", "1", "strict", "on"),

@@ -36,6 +36,8 @@ fn what_can_be_read_is_taken() {
         ("TELEMETRY_CONSOLE", "logfmt@stdout", console(Format::Logfmt, Some(Stream::Stdout))),
         ("TELEMETRY_INSPECT", "/x", Settings { inspect: Some("/x".into()), ..none() }),
         ("TELEMETRY_JSON_FILE", "/x/y", Settings { json_file: Some("/x/y".into()), ..none() }),
+        ("TELEMETRY_WRITE_THROUGH", "1", Settings { write_through: Some(true), ..none() }),
+        ("TELEMETRY_WRITE_THROUGH", "false", Settings { write_through: Some(false), ..none() }),
         ("OTEL_SERVICE_NAME", "shop", Settings { service_name: Some("shop".to_owned()), ..none() }),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=%20", Settings { resource: pair("a", " "), ..none() }),
         (
@@ -102,6 +104,7 @@ fn what_cannot_be_read_warns_and_counts_as_unset() {
         ("OTEL_SDK_DISABLED", "1"),
         ("OTEL_SDK_DISABLED", "yes"),
         ("TELEMETRY_STRICT", "maybe"),
+        ("TELEMETRY_WRITE_THROUGH", "yes"),
         ("RUST_LOG", "inof"),
         ("RUST_LOG", "app[span=info"),
         ("TELEMETRY_CONSOLE", "colourful"),
