@@ -134,7 +134,9 @@ fn no_canary_is_in_any_output() {
         }
         let metrics = &["macro.scoped", "scope_secret", "scope_url"];
         assert!(metrics.iter().all(|part| outputs.count("collector", part) > 1), "{style}");
-        assert!(outputs.count("stderr", "repeated") > 0, "{style}: the peer's answer is not told");
+        for answer in ["records: repeated", "first repeated"] {
+            assert!(outputs.count("stderr", answer) > 0, "{style}: `{answer}` is not told");
+        }
         for output in ["debug.txt", "snapshots.txt", "report.txt"] {
             assert!(outputs.count(output, "redacted") > 0, "{style}: {output}");
         }

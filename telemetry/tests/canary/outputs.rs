@@ -7,7 +7,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -60,6 +59,7 @@ pub(crate) struct Collector {
 #[derive(Default)]
 struct Received {
     bodies: Vec<u8>,
+    requests: usize,
     grpc_requests: usize,
 }
 
@@ -106,11 +106,15 @@ async fn serve(listener: TcpListener, received: Arc<Mutex<Received>>) {
 
 type Answer = http::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// What a peer says that repeats all it was asked: a partial success of which nothing was rejected.
-fn repeated(request: &http::Request<Incoming>) -> Vec<u8> {
+/// All that a request says but for its body.
+fn head(request: &http::Request<Incoming>) -> String {
     let values = request.headers().values().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let mut text = values.collect::<Vec<_>>().join(" ");
-    write!(text, " {} repeated", request.uri()).unwrap();
+    let values: Vec<_> = values.collect();
+    format!("repeated {} {}", values.join(" "), request.uri())
+}
+
+/// A partial success of which nothing was rejected.
+fn partial_success(text: &str) -> Vec<u8> {
     let field = |number: u8, bytes: &[u8]| {
         let length = bytes.len() as u16;
         let length = [(length & 0x7f) as u8 | 0x80, (length >> 7) as u8];
@@ -119,7 +123,18 @@ fn repeated(request: &http::Request<Incoming>) -> Vec<u8> {
     field(1, &field(2, text.as_bytes()))
 }
 
-/// All is well; for gRPC, the length of the message stands before it and the status behind it.
+/// It is to be sent again.
+fn unavailable(is_grpc: bool, text: String) -> Answer {
+    let answer = http::Response::builder();
+    let (answer, body) = match is_grpc {
+        true => (answer.header("grpc-status", "14").header("grpc-message", text), String::new()),
+        false => (answer.status(503), text),
+    };
+    answer.body(Full::from(body).boxed_unsync()).unwrap()
+}
+
+/// All is well, but for the first time; each answer repeats what it was asked. For gRPC, the length
+/// of the message stands before it and the status behind it.
 async fn answer(
     request: http::Request<Incoming>,
     received: Arc<Mutex<Received>>,
@@ -127,11 +142,22 @@ async fn answer(
     let kind = request.headers().get("content-type").cloned();
     let is_grpc =
         kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    let message = repeated(&request);
+    let head = head(&request);
     let body = request.into_body().collect().await?.to_bytes();
     let mut received = received.lock().unwrap();
     received.bodies.extend_from_slice(&body);
     received.grpc_requests += usize::from(is_grpc);
+    received.requests += 1;
+    let mut answer = match received.requests {
+        1 => unavailable(is_grpc, format!("first {head}")),
+        _ => taken(is_grpc, &head),
+    };
+    answer.headers_mut().extend(kind.map(|kind| (http::header::CONTENT_TYPE, kind)));
+    Ok(answer)
+}
+
+fn taken(is_grpc: bool, head: &str) -> Answer {
+    let message = partial_success(head);
     let body = match is_grpc {
         false => Full::from(message).boxed_unsync(),
         true => {
@@ -144,7 +170,5 @@ async fn answer(
             message.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed_unsync()
         }
     };
-    let mut answer = http::Response::new(body);
-    answer.headers_mut().extend(kind.map(|kind| (http::header::CONTENT_TYPE, kind)));
-    Ok(answer)
+    http::Response::new(body)
 }
