@@ -50,7 +50,8 @@ pub use crate::propagation::{
 use crate::local::{self, Current, Local, mode};
 use crate::metric::Labels;
 use crate::observer;
-use crate::propagation::{Frame, has_metric_labels};
+use crate::propagation::Frame;
+pub(crate) use crate::propagation::has_metric_labels;
 use crate::record::flag;
 use crate::recorder::{self, states};
 use crate::scope::Entered;

@@ -124,6 +124,16 @@ impl<T: Measurable> MeasureSite<T> {
         if handle.is_removed() { own(&find()) } else { own(handle) }
     }
 
+    /// Measures with labels of the scope beside the site's own; returns whether it has any.
+    #[cold]
+    #[inline(never)]
+    fn measure_in_scope(&self, values: &[ValueRef<'_>], own: &dyn Fn(&T)) -> bool {
+        let Some(scope) = context::metric_labels() else { return false };
+        let labels = self.owned_in(Some(&scope), values);
+        own(&metric::global().instrument(self.name, labels));
+        true
+    }
+
     /// Measures with the series of the site's keys and `values`.
     #[inline]
     fn measure_labelled<const N: usize>(&self, values: &[ValueRef<'_>; N], own: impl Fn(&T)) {
@@ -147,6 +157,15 @@ impl<T: Measurable> MeasureSite<T> {
         match self.labels {
             SiteLabels::Whole(_) => &[],
             SiteLabels::Keys(keys) => keys,
+        }
+    }
+
+    /// Returns the labels of the site and those of a scope, which stand back.
+    fn owned_in(&self, scope: Option<&Labels>, values: &[ValueRef<'_>]) -> Labels {
+        let own = self.owned(values);
+        match scope {
+            Some(scope) => scope.overridden_by(&own),
+            None => own,
         }
     }
 
@@ -189,8 +208,10 @@ impl<T: Measurable, const N: usize> Measured<'_, T, N> {
     /// Measures in the process's registry.
     #[inline]
     fn measure_here(&self, own: impl Fn(&T)) {
-        if let Some(scope) = context::metric_labels() {
-            return self.measure_in(&scope, &own);
+        // Without values nothing of `self` has to be in memory.
+        let values: &[ValueRef<'_>] = if N > 0 { &self.values } else { &[] };
+        if context::has_metric_labels() && self.site.measure_in_scope(values, &own) {
+            return;
         }
         if N > 0 {
             return self.site.measure_labelled(&self.values, own);
@@ -201,23 +222,13 @@ impl<T: Measurable, const N: usize> Measured<'_, T, N> {
         }
     }
 
-    /// Measures in the process's registry, with labels of the scope beside the site's own.
-    #[cold]
-    #[inline(never)]
-    fn measure_in(&self, scope: &Labels, own: &dyn Fn(&T)) {
-        let labels = scope.overridden_by(&self.site.owned(&self.values));
-        own(&metric::global().instrument(self.site.name, labels));
-    }
-
     /// Measures with the recorder that `metrics` has here, and perhaps in the process's registry.
     #[cold]
     #[inline(never)]
     fn measure_elsewhere(self, own: &dyn Fn(&T), foreign: &dyn Fn(&T::Foreign)) {
         let (site, scope) = (self.site, context::metric_labels());
-        let labels = || match &scope {
-            Some(scope) => scope.overridden_by(&site.owned(&self.values)),
-            None => site.owned(&self.values),
-        };
+        let values: &[ValueRef<'_>] = if N > 0 { &self.values } else { &[] };
+        let labels = || site.owned_in(scope.as_ref(), values);
         let labelled = (N > 0 || scope.is_some()).then(|| key(site.name, &labels()));
         let key = labelled.as_ref().unwrap_or(site.key);
         let module = site.module;
