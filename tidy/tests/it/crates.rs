@@ -41,7 +41,8 @@ fn may_use(folder: &str, package: &str) -> bool {
         }
         // They measure the parts, too.
         "benchmarks" => matches!(package, "telemetry-toolkit" | "telemetry-core") || is_exporter,
-        "examples" | "telemetry-cli" | "tests/ecosystem" | "tests/tokio_unstable" => {
+        "examples" | "telemetry-cli" => package == "telemetry-toolkit",
+        "tests/cdylib" | "tests/ecosystem" | "tests/tokio_unstable" => {
             package == "telemetry-toolkit"
         }
         // Services as users have them.
