@@ -1,5 +1,4 @@
-//! Who looks in through the doors, while spans are open and a task runs: a socket's client, a signal
-//! and a page.
+//! Who looks in through the doors while a span is open: a client of the socket, a signal and a page.
 
 use crate::canary;
 use std::fmt::Write;
