@@ -177,8 +177,8 @@ impl State {
     /// Returns the buckets of a series that is made now.
     pub(super) fn take_buckets(&mut self, name: &str, settings: &Settings) -> Buckets {
         let given = self.given.as_ref().or_else(|| settings.buckets(name)).cloned();
-        let unit = &self.unit;
-        self.taken.get_or_insert_with(|| given.unwrap_or_else(|| Buckets::of_unit(unit))).clone()
+        let suiting = || Buckets::suiting(name, &self.unit);
+        self.taken.get_or_insert_with(|| given.unwrap_or_else(suiting)).clone()
     }
 
     pub(super) fn redact_again(&mut self, settings: &Settings) {

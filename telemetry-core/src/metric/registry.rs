@@ -174,8 +174,9 @@ impl Registry {
     /// Sets the buckets of the histogram `name`, whatever the [`Settings`] say of it; call it
     /// before the first use of the name.
     ///
-    /// The default is [`SECONDS_BUCKETS`](super::SECONDS_BUCKETS) if the unit is described as `s`
-    /// by the time of the first use, otherwise [`DEFAULT_BUCKETS`](super::DEFAULT_BUCKETS).
+    /// The default is [`SECONDS_BUCKETS`](super::SECONDS_BUCKETS) if by the time of the first use
+    /// the unit is described as `s`, or is not described and the name ends with `_seconds` or
+    /// `.seconds`; otherwise [`DEFAULT_BUCKETS`](super::DEFAULT_BUCKETS).
     ///
     /// # Errors
     ///
@@ -415,7 +416,7 @@ impl Registry {
 
     /// Makes a handle that nothing is exported of.
     fn detached<T: Instrument>(&self) -> T {
-        T::detached(&Buckets::of_unit(""), &self.0.rejected)
+        T::detached(&Buckets::suiting("", ""), &self.0.rejected)
     }
 
     /// Measures with the series of `labels`, which are those of a call site that knows its metric.

@@ -33,7 +33,8 @@ pub const DEFAULT_BUCKETS: [f64; 15] = [
     10000.0,
 ];
 
-/// The bounds of a histogram whose metric was given none, but is described with the unit `s`.
+/// The bounds of a histogram whose metric was given none, but is described with the unit `s`, or
+/// with none and called `…_seconds`.
 ///
 /// [`DEFAULT_BUCKETS`] suits milliseconds: it would put nearly every duration in seconds into one
 /// bucket. These are the bounds that the semantic conventions advise for
@@ -87,9 +88,13 @@ impl Buckets {
         }
     }
 
-    /// Those of a metric with this unit that was given none.
-    pub(super) fn of_unit(unit: &str) -> Self {
-        Self::explicit(if unit == "s" { &SECONDS_BUCKETS[..] } else { &DEFAULT_BUCKETS })
+    /// Those of a metric of this name and unit that was given none.
+    ///
+    /// Names as Prometheus asks for them end with the unit; who writes them often describes none.
+    pub(super) fn suiting(name: &str, unit: &str) -> Self {
+        let names_seconds = || ["_seconds", ".seconds"].iter().any(|end| name.ends_with(end));
+        let in_seconds = unit == "s" || unit.is_empty() && names_seconds();
+        Self::explicit(if in_seconds { &SECONDS_BUCKETS[..] } else { &DEFAULT_BUCKETS })
     }
 }
 

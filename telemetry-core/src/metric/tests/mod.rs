@@ -187,6 +187,21 @@ fn buckets_are_set_before_the_first_use() {
 }
 
 #[test]
+fn buckets_follow_a_name_that_ends_with_its_unit() {
+    let registry = registry(10);
+    registry.describe("described_seconds", "ms", "");
+    for (name, bounds) in [
+        ("http_request_duration_seconds", &SECONDS_BUCKETS[..]),
+        ("http.request.duration.seconds", &SECONDS_BUCKETS),
+        ("described_seconds", &DEFAULT_BUCKETS),
+        ("milliseconds", &DEFAULT_BUCKETS),
+        ("seconds", &DEFAULT_BUCKETS),
+    ] {
+        assert_eq!(registry.histogram(name, ()).bounds(), bounds, "{name}");
+    }
+}
+
+#[test]
 fn number_of_metrics_is_bounded() {
     let registry = registry(1);
     for n in 0..METRICS_MAX + 5 {
