@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 /// A package whose global state all users of a program have to share.
 struct Facade {
     name: &'static str,
-    /// The versions that we listen to, or speak with; `None` = all the same, if it is one only.
+    /// The version that we listen to; `None` = those that packages of ours are built with.
     ours: Option<&'static str>,
     /// What becomes of the rest.
     effect: &'static str,
@@ -93,14 +93,16 @@ fn examine(packages: &[Package]) -> Answer {
         let named = |package: &&Package| package.name == facade.name;
         let mut found: Vec<&Package> = packages.iter().filter(named).collect();
         found.sort_by_key(|package| numbers(&package.version));
-        let ours = facade.ours.map(str::to_owned).or_else(|| spoken(&found, packages));
+        let ours = match facade.ours {
+            Some(ours) => vec![ours.to_owned()],
+            None => spoken(&found, packages),
+        };
         for package in found {
             let Package { name, version, .. } = package;
-            match &ours {
-                Some(ours) if compatible(version) != *ours => {
-                    tell(facade, package, packages, ours, &mut errors);
-                }
-                _ => drop(writeln!(output, "good: {name} {version}")),
+            if ours.contains(&compatible(version)) {
+                let _ = writeln!(output, "good: {name} {version}");
+            } else {
+                tell(facade, package, packages, &ours.join(" and "), &mut errors);
             }
         }
     }
@@ -108,13 +110,14 @@ fn examine(packages: &[Package]) -> Answer {
     Answer { output, errors, status }
 }
 
-/// The version that a package of ours uses, else the newest.
-fn spoken(found: &[&Package], packages: &[Package]) -> Option<String> {
+/// The versions that packages of ours use, else the newest.
+fn spoken(found: &[&Package], packages: &[Package]) -> Vec<String> {
     let is_ours = |package: &&&Package| {
         users(package, packages).iter().any(|user| user.starts_with("telemetry-"))
     };
-    let package = found.iter().find(is_ours).or(found.last())?;
-    Some(compatible(&package.version))
+    let ours: Vec<_> = found.iter().filter(is_ours).collect();
+    let spoken = if ours.is_empty() { found.last().into_iter().collect() } else { ours };
+    spoken.iter().map(|package| compatible(&package.version)).collect()
 }
 
 /// Names the version, what becomes of it, and who uses it.

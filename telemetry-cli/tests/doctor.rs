@@ -66,7 +66,7 @@ dependencies = ["metrics 0.24.6 (registry+https://example.com)"]
 }
 
 #[test]
-fn two_versions_of_opentelemetry_are_one_too_many() {
+fn two_versions_of_opentelemetry_are_one_too_many_unless_the_bridge_has_both() {
     let package = |name: &str, version: &str| {
         format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n")
     };
@@ -82,6 +82,11 @@ fn two_versions_of_opentelemetry_are_one_too_many() {
     assert_eq!((status, output.as_str()), (2, "good: opentelemetry 0.33.1\n"));
     assert!(errors.contains("opentelemetry 0.32.0: it has providers"), "{errors}");
     assert!(errors.contains("user7 1.0.0 and 2 more"), "{errors}");
+    let old = package("opentelemetry", "0.32.0");
+    let bridge = package("telemetry-opentelemetry", "0.1.0")
+        + "dependencies = [\"opentelemetry 0.32.0\", \"opentelemetry 0.33.1\"]\n";
+    let (status, output, _) = doctor_of(&format!("{one}{old}{users}{bridge}"));
+    assert_eq!((status, output.matches("good: ").count()), (0, 2), "{output}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ const WRONG: &[(&str, &str)] = &[
     ("TELEMETRY_RATE_LIMIT", "plenty"),
     ("TELEMETRY_INSPECT", "true"),
     ("TELEMETRY_REDACT", "-"),
+    ("TELEMETRY_WRITE_THROUGH", "maybe"),
     ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/ca.pem"),
     ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/etc/client.pem"),
     ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/etc/client.key"),
