@@ -16,6 +16,7 @@ mod redact;
 mod report;
 mod spans;
 mod survey;
+mod targets;
 
 use crate::batch::Builder;
 use crate::clock::{self, Anchors};

@@ -4,11 +4,12 @@
 //!
 //! - The metrics are set from the ledger, so they are as exact as it is.
 //! - Loss is reported by cause at most every ten seconds while it lasts, and once when it ends.
-//! - Targets of filters that nobody has registered are reported once, after [`TARGETS_AFTER`].
+//! - Targets of filters that nobody has registered are reported ([`Targets`]).
 //! - A metric that contradicts an earlier one, or has too many series, is reported once.
 
 use super::Parts;
 use super::redact::Redactor;
+use super::targets::Targets;
 use crate::batch::{Builder, NO_SPAN};
 use crate::clock;
 use crate::diagnostics::{self, Reach};
@@ -22,10 +23,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const PERIOD: Duration = Duration::from_secs(10);
-/// How long a program has time to reach its callsites before a filter's targets are looked for.
-const TARGETS_AFTER: Duration = Duration::from_secs(60);
-/// How many targets one report names.
-const TARGETS_NAMED_MAX: usize = 8;
 /// How many conflicts of metrics one report names.
 const CONFLICTS_NAMED_MAX: usize = 8;
 
@@ -35,28 +32,25 @@ pub(super) struct SelfReport {
     due: Instant,
     lost: BTreeMap<(usize, Cause), u64>,
     losing: bool,
-    /// When the filters' targets are looked for; `None` = they were.
-    targets_due: Option<Instant>,
+    targets: Targets,
     /// How many different conflicts of metrics were reported.
     conflicts: usize,
 }
 
 impl SelfReport {
     pub(super) fn new(now: Instant) -> Self {
-        let targets_due = Some(now + TARGETS_AFTER);
-        Self { due: now, lost: BTreeMap::new(), losing: false, targets_due, conflicts: 0 }
+        let targets = Targets::default();
+        Self { due: now, lost: BTreeMap::new(), losing: false, targets, conflicts: 0 }
     }
 
     /// Reports the targets of filters that no callsite has, if it is time: they may be mistyped.
     fn look_for_targets(&mut self, parts: &Parts, now: Instant) {
-        if self.targets_due.is_some_and(|due| due <= now) {
-            self.targets_due = None;
-            // A scoped pipeline's filters are a test's.
-            let unknown = if parts.takes_diagnostics { router::unknown_targets() } else { vec![] };
-            if !unknown.is_empty() {
-                let text = unknown_targets(&unknown);
-                diagnostics::report("filter.target", Level::Warn, text);
-            }
+        // A scoped pipeline's filters are a test's.
+        if parts.takes_diagnostics
+            && let Some(text) =
+                self.targets.look(now, router::plan_number(), router::unknown_targets)
+        {
+            diagnostics::report("filter.target", Level::Warn, text);
         }
     }
 
@@ -118,19 +112,6 @@ fn text_of(conflicts: &[Conflict]) -> String {
         texts.push(format!("{} more", conflicts.len() - texts.len()));
     }
     texts.join("; ")
-}
-
-/// Each target with those that were probably meant.
-fn unknown_targets(unknown: &[(String, Vec<String>)]) -> String {
-    let one = |(target, near): &(String, Vec<String>)| match near.as_slice() {
-        [] => format!("`{target}`"),
-        near => format!("`{target}` (did you mean `{}`?)", near.join("` or `")),
-    };
-    let mut named: Vec<_> = unknown.iter().take(TARGETS_NAMED_MAX).map(one).collect();
-    if unknown.len() > TARGETS_NAMED_MAX {
-        named.push(format!("{} more", unknown.len() - TARGETS_NAMED_MAX));
-    }
-    format!("the filter names targets that no call site has shown so far: {}", named.join(", "),)
 }
 
 /// Puts what the pipeline has to say of itself into the batch, as events of target `telemetry`.
@@ -238,17 +219,6 @@ pub(super) fn publish(parts: &Parts, open_spans: usize) {
 mod tests {
     use super::*;
     use crate::metric::Registry;
-
-    #[test]
-    fn unknown_targets_are_named_with_near_ones_up_to_a_limit() {
-        let unknown = |target: &str, near: &[&str]| {
-            (target.to_owned(), near.iter().map(|near| (*near).to_owned()).collect::<Vec<_>>())
-        };
-        let text = unknown_targets(&[unknown("my_ap", &["my_app", "my_api"]), unknown("x", &[])]);
-        assert!(text.ends_with(": `my_ap` (did you mean `my_app` or `my_api`?), `x`"), "{text}");
-        let many: Vec<_> = (0..10).map(|n| unknown(&format!("t{n}"), &[])).collect();
-        assert!(unknown_targets(&many).ends_with("`t7`, 2 more"));
-    }
 
     #[test]
     fn conflicts_of_metrics_are_named_up_to_a_limit() {
