@@ -1,7 +1,8 @@
 //! What a filter costs: enter and exit, unwanted and wanted events, with few and many directives.
 //!
 //! Beside us stand `LevelFilter`, the floor, and `EnvFilter`, both as a layer on a `Registry` that
-//! does nothing with what passes: wanted events are therefore comparable by difference only.
+//! does nothing with what passes: wanted events are therefore comparable by difference only. In the
+//! case `reloaded` both stand in a `reload::Layer`, and all filters have been exchanged 1,000 times.
 
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
@@ -12,11 +13,11 @@ use telemetry_toolkit::export::{Ack, Exporter, Outcome};
 use telemetry_toolkit::pipeline::{Pipeline, SinkBuilder};
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, info, info_span};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::harness::{Report, Row, Values, median, samples, smallest};
+use crate::harness::{Report, Row, Values, largest, median, samples, smallest};
 use crate::workload::{PEER, USER, hot_loop};
 use crate::{Options, Result};
 
@@ -26,15 +27,18 @@ const THREADS: [usize; 2] = [1, 2];
 /// Few enough for every queue.
 const OPS_A_BATCH: u64 = 2_000;
 const BATCHES: usize = 15;
+const RELOADS: usize = 1_000;
+/// The case in which filters have been exchanged.
+const RELOADED: &str = "reloaded";
 
 /// A name, and the filter: none of them wants `debug` here.
-fn filters() -> [(&'static str, String); 4] {
+fn filters() -> [(&'static str, String); 5] {
     let many = |count: usize| {
         let others = (1..count).map(|n| format!(",crate_{n}::module=debug"));
         format!("info{}", others.collect::<String>())
     };
     let field = "info,[request{user=eve}]=debug".to_owned();
-    [("1", many(1)), ("20", many(20)), ("200", many(200)), ("field", field)]
+    [("1", many(1)), ("20", many(20)), ("200", many(200)), ("field", field), (RELOADED, many(20))]
 }
 
 /// Measures the group.
@@ -45,10 +49,13 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<()> {
         for _ in 0..options.runs {
             for (subject, runs) in &mut found {
                 // It has no directives: it stands beside the single one.
-                if *subject != "level-filter" || name == "1" {
-                    runs.push(in_child(subject, &filter)?);
+                if *subject != "level-filter" || ["1", RELOADED].contains(&name) {
+                    runs.push(in_child(subject, name, &filter)?);
                 }
             }
+        }
+        if let Some((_, runs)) = found.iter().find(|_| name == RELOADED) {
+            report.add(effect(runs))?;
         }
         for (op, threads) in OPS.iter().flat_map(|op| THREADS.map(|threads| (op, threads))) {
             for (subject, runs) in found.iter().filter(|(_, runs)| !runs.is_empty()) {
@@ -69,9 +76,23 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn in_child(subject: &str, filter: &str) -> Result<Values> {
+/// How long our filters take until they hold everywhere, 200 of them a second.
+fn effect(runs: &[Values]) -> Row {
+    Row {
+        group: "filter",
+        case: "reload".to_owned(),
+        subject: SUBJECTS[0],
+        version: String::new(),
+        threads: 1,
+        values: Values::default()
+            .with_some("effect_ms_median", median(&samples(runs, "effect_median")))
+            .with_some("effect_ms_max", largest(&samples(runs, "effect_max"))),
+    }
+}
+
+fn in_child(subject: &str, case: &str, filter: &str) -> Result<Values> {
     let output = Command::new(std::env::current_exe()?)
-        .args(["__filter", subject, filter])
+        .args(["__filter", subject, case, filter])
         .stderr(Stdio::inherit())
         .output()?;
     Ok(Values::from_words(&String::from_utf8(output.stdout)?))
@@ -91,17 +112,22 @@ impl Exporter for Null {
 
 /// Runs as a child: installs the subject, measures everything, answers in one line.
 pub(crate) fn serve(words: &[String]) -> Result<()> {
-    let [subject, filter] = words else { return Err("a subject and a filter".into()) };
+    let [subject, case, filter] = words else { return Err("subject, case and filter".into()) };
     let mut pipeline = None;
+    let mut values = Values::default();
+    let is_reloaded = case == RELOADED;
     match subject.as_str() {
         "telemetry" => {
-            let sink = SinkBuilder::new(Null).filter(filter.parse()?);
-            pipeline = Some(Pipeline::builder().sink(sink).attach()?);
+            let builder = Pipeline::builder().filter(filter.parse()?);
+            let attached = builder.sink(SinkBuilder::new(Null)).attach()?;
+            if is_reloaded {
+                values = exchange(&attached, filter)?;
+            }
+            pipeline = Some(attached);
         }
-        "level-filter" => tracing_subscriber::registry().with(LevelFilter::INFO).try_init()?,
-        _ => tracing_subscriber::registry().with(EnvFilter::try_new(filter)?).try_init()?,
+        "level-filter" => install(is_reloaded, || Ok(LevelFilter::INFO))?,
+        _ => install(is_reloaded, || Ok(EnvFilter::try_new(filter)?))?,
     }
-    let mut values = Values::default();
     for (op, threads) in OPS.iter().flat_map(|op| THREADS.map(|threads| (op, threads))) {
         let batches: Vec<f64> = (0..BATCHES)
             .filter_map(|_| {
@@ -115,6 +141,36 @@ pub(crate) fn serve(words: &[String]) -> Result<()> {
         values = values.with_some(&format!("{op}_{threads}"), median(&batches));
     }
     println!("{}", values.to_words());
+    Ok(())
+}
+
+/// Exchanges our filter as often as it may be; tells how long it took until the new one held.
+fn exchange(pipeline: &Pipeline, filter: &str) -> Result<Values> {
+    let mut took = Vec::new();
+    for n in 0..RELOADS {
+        emit("enabled", &info_span!("request", request_id = 7_u64, user = USER), 1);
+        let begin = Instant::now();
+        pipeline.filters().set(if n % 2 == 0 { "warn" } else { filter })?;
+        took.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let (median, largest) = (median(&took), largest(&took));
+    Ok(Values::default().with_some("effect_median", median).with_some("effect_max", largest))
+}
+
+/// Installs a filter of tracing-subscriber's.
+fn install<F>(is_reloaded: bool, filter: impl Fn() -> Result<F>) -> Result<()>
+where
+    F: Layer<Registry> + Send + Sync,
+{
+    if !is_reloaded {
+        return Ok(tracing_subscriber::registry().with(filter()?).try_init()?);
+    }
+    let (layer, handle) = reload::Layer::new(filter()?);
+    tracing_subscriber::registry().with(layer).try_init()?;
+    for _ in 0..RELOADS {
+        emit("enabled", &info_span!("request", request_id = 7_u64, user = USER), 1);
+        handle.reload(filter()?)?;
+    }
     Ok(())
 }
 

@@ -160,6 +160,7 @@ pub(crate) fn all() -> &'static [&'static dyn Subject] {
     &[
         &ours::Ours::Tracing,
         &ours::Ours::EventMacro,
+        &ours::Ours::Limited,
         &ours::Ours::Layer,
         &ours::Ours::WriteThrough,
         &tracing_off::TracingOff,

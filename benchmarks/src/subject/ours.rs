@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use telemetry_toolkit::{ConsoleExporter, Telemetry, event};
+use telemetry_toolkit::{ConsoleExporter, RateLimit, Telemetry, event};
 use tracing::info_span;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
@@ -19,6 +19,8 @@ pub(crate) enum Ours {
     Tracing,
     /// The library's own `event!`.
     EventMacro,
+    /// tracing's macros, with a rate limit that nothing reaches.
+    Limited,
     /// tracing's macros, with the recorder as a layer on a `Registry`.
     Layer,
     /// tracing's macros, where every call waits until its line is written.
@@ -30,6 +32,7 @@ impl Subject for Ours {
         match self {
             Ours::Tracing => "telemetry",
             Ours::EventMacro => "telemetry-event-macro",
+            Ours::Limited => "telemetry-limited",
             Ours::Layer => "telemetry-layer",
             Ours::WriteThrough => "telemetry-write-through",
         }
@@ -48,6 +51,7 @@ impl Subject for Ours {
             Ours::Tracing | Ours::EventMacro => true,
             // Behind the call site the faces do not differ.
             Ours::Layer => matches!(purpose, Purpose::CallSite | Purpose::Memory),
+            Ours::Limited => purpose == Purpose::CallSite && op == Op::Event,
             Ours::WriteThrough => purpose == Purpose::Loss,
         };
         takes_part && (op == Op::EventMacro) == (*self == Ours::EventMacro)
@@ -56,7 +60,8 @@ impl Subject for Ours {
     fn install(&self, setup: &Setup) -> Result<Box<dyn Session>> {
         // A burst from one call site is what is measured.
         let builder = telemetry_toolkit::builder().filter(FILTER).poller(false).metrics(false);
-        let builder = builder.rate_limit(None);
+        let unreached = RateLimit::per_second(1_000_000).burst(100_000_000);
+        let builder = builder.rate_limit((*self == Ours::Limited).then_some(unreached));
         let telemetry = match setup.purpose {
             Purpose::OtlpLogs | Purpose::OtlpSpans => {
                 builder.no_console().otlp_endpoint(setup.endpoint()?)
