@@ -87,6 +87,15 @@ impl Builder {
     /// because each value makes a series. A label of the measurement's own stays as it is.
     ///
     /// With such a key-value around it, a call site looks its series up, and allocates for that.
+    ///
+    /// ```
+    /// use telemetry_toolkit::{context, counter};
+    ///
+    /// let builder = telemetry_toolkit::builder().metric_scope_labels(["tenant"]);
+    /// let _scope = context::scope([("tenant", "acme"), ("user", "7")]);
+    /// counter!("orders").add(1); // tenant=acme, once telemetry is started
+    /// # drop(builder);
+    /// ```
     pub fn metric_scope_labels<K: Into<String>>(
         mut self,
         keys: impl IntoIterator<Item = K>,

@@ -52,6 +52,16 @@ thread_local! {
 /// The layer has to stand behind ours on one `Registry`, as it does in the facade's
 /// `Builder::layer`.
 ///
+/// ```
+/// use telemetry_core::TelemetryLayer;
+/// use telemetry_opentelemetry::LayerTracer;
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let theirs = tracing_opentelemetry::layer().with_tracer(LayerTracer::new());
+/// let subscriber = tracing_subscriber::registry().with(TelemetryLayer::new()).with(theirs);
+/// # drop(subscriber);
+/// ```
+///
 /// - `set_parent` gives our span that parent, when the span is entered or its context is asked for
 ///   for the first time; `context` is our span's.
 /// - `set_attribute`, `set_status`, `add_link` and `add_event` go to our span.

@@ -42,6 +42,18 @@ static HAS_METRIC_LABELS: AtomicBool = AtomicBool::new(false);
 /// too; none by default, since each value makes a series.
 ///
 /// It counts for contexts entered from now on.
+///
+/// ```
+/// use telemetry_core::{context, counter, metric};
+///
+/// context::set_metric_labels(["tenant"]);
+/// let scope = context::scope([("tenant", "acme"), ("user", "7")]);
+/// counter!("orders").add(1);
+/// drop(scope);
+/// counter!("orders").add(1);
+/// assert_eq!(metric::global().counter("orders", [("tenant", "acme")]).value(), 1);
+/// assert_eq!(metric::global().counter("orders", ()).value(), 1);
+/// ```
 pub fn set_metric_labels<K: Into<String>>(keys: impl IntoIterator<Item = K>) {
     let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
     // Relaxed, here and below: who reads the old one measures a moment earlier.
