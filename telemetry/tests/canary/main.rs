@@ -60,8 +60,10 @@ const GRPC: &str = if cfg!(feature = "otlp-grpc") { "grpc" } else { "http/protob
 fn variables(style: &str, protocol: &str, collector: &str) -> Vec<(&'static str, String)> {
     let user = canary("env_endpoint_user");
     let host = collector.trim_start_matches("http://");
+    let through = if style.starts_with("logfmt") { "1" } else { "0" };
     vec![
         ("TELEMETRY_CONSOLE", style.to_owned()),
+        ("TELEMETRY_WRITE_THROUGH", through.to_owned()),
         ("RUST_LOG", format!("trace,[{{password=\"{}\"}}]=trace", canary("env_filter"))),
         ("TELEMETRY_REDACT", "iban".to_owned()),
         ("OTEL_LOG_LEVEL", "trace".to_owned()),
