@@ -12,7 +12,7 @@
 
 use crate::metric::Registry;
 use crate::record::Kind;
-use crate::sync::lock;
+use crate::sync::lock_std as lock;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -8,8 +8,9 @@
 //! - A thread that finds the budget used up waits only while the worker's position moves, at most
 //!   [`Waits::blocking`] without movement ([`Waits::in_async`] inside an async worker); then it
 //!   drops, and counts, until the buffers are half empty. Our own threads never wait.
-//! - Where exporters write through, a thread waits for its record under the same rule, and longer,
-//!   up to [`through::WAIT_RUNNING`], only while those that it waits for would get on with a core.
+//! - Where exporters write through, a thread waits for its record under the same rule, or while those
+//!   that it waits for would get on with a core; never longer than [`through::WAIT_RUNNING`], and no
+//!   longer than until another one has waited in vain.
 
 mod through;
 mod waker;
@@ -364,12 +365,18 @@ impl Intake {
     fn wait_while_they_move(&self, ticket: &Ticket, patience: Duration) -> Waited {
         let mut read = self.read.load(Ordering::Relaxed);
         let slice = patience.min(Duration::from_millis(10));
+        let longest = patience.max(through::WAIT_RUNNING);
         let mut waits = clock::Patience::new(slice.max(patience / 10));
+        let mut all_waits = clock::Patience::new(slice.max(patience / 10));
         loop {
             self.waker.wake();
             let waited = ticket.wait_at_most(slice);
             if waited != Waited::InVain {
                 return waited;
+            }
+            // Those that wait for nothing could keep the worker moving for good.
+            if all_waits.waited() >= longest || self.through.is_given_up() {
+                return Waited::InVain;
             }
             let now_read = self.read.load(Ordering::Relaxed);
             if now_read != read {
@@ -377,9 +384,7 @@ impl Intake {
                 waits.renew();
                 continue;
             }
-            let in_vain = waits.waited();
-            let longest = patience.max(through::WAIT_RUNNING);
-            if in_vain >= patience && (in_vain >= longest || !self.through.is_runnable()) {
+            if waits.waited() >= patience && !self.through.is_runnable() {
                 return Waited::InVain;
             }
         }

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a wait lasts at most while the pipeline's threads compute, or wait for a core or a
-/// disk: a machine that is busy is no exporter that hangs.
+/// How long a wait lasts at most, as long as records are read, or the pipeline's threads compute or
+/// wait for a core or a disk: a machine that is busy is no exporter that hangs.
 pub(super) const WAIT_RUNNING: Duration = Duration::from_secs(2);
 
 /// What writes through.
@@ -103,6 +103,11 @@ impl Through {
         if state.extent.is_some() {
             state.given_up = Some(ticket);
         }
+    }
+
+    /// Has somebody waited in vain for a ticket that is not passed yet?
+    pub(super) fn is_given_up(&self) -> bool {
+        self.state().given_up.as_ref().is_some_and(|ticket| !ticket.is_passed())
     }
 
     /// Does one of the threads compute, or wait for a core or a disk?

@@ -18,7 +18,7 @@ use crate::local::{self, Local};
 use crate::plan::Scope;
 use crate::record::{Header, Kind, Writer, flag};
 use crate::router;
-use crate::sync::lock;
+use crate::sync::lock_std as lock;
 use crate::takers::Taker;
 use crate::tape::{self, Tape};
 use std::collections::HashMap;

@@ -20,7 +20,7 @@ use crate::intake::Ledger;
 use crate::local;
 use crate::record::RawRecord;
 use crate::redaction;
-use crate::sync::lock;
+use crate::sync::lock_std as lock;
 use crate::tape::Tape;
 use crate::worker::join::{Join, Mode};
 use std::fmt;

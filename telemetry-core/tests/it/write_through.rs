@@ -3,12 +3,13 @@
 use crate::face;
 use crate::support::*;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use telemetry_core::Waits;
 use telemetry_core::export::{Exporter, Outcome};
 use telemetry_core::ledger::Cause;
 use telemetry_core::pipeline::{ScopedPipeline, SinkBuilder};
 use telemetry_core::testing::MemoryExporter;
+use telemetry_core::{Waits, set_async_probe};
 
 /// A pipeline whose only exporter writes through.
 fn through(exporter: impl Exporter) -> ScopedPipeline {
@@ -75,6 +76,40 @@ fn exporter_that_hangs_costs_one_wait_and_is_waited_for_again_when_it_has_caught
     assert!(!pipeline.flush(LONG).unwrap().timed_out);
     pipeline.run(|| emit(0, 100));
     assert_eq!(seen.count(), 101);
+    shut_down(pipeline);
+}
+
+#[test]
+fn hanging_exporter_is_not_waited_for_longer_because_others_emit_meanwhile() {
+    let (door, ended) = (Door::default(), AtomicBool::new(false));
+    let closed = door.clone();
+    let hanging = Scripted::new("file", move |_, ack| {
+        closed.wait();
+        ack.finish(Outcome::Delivered);
+    });
+    let waits = Waits { in_async: Duration::ZERO, ..Waits::default() };
+    let sink = SinkBuilder::new(hanging).write_through(true);
+    let pipeline = face::builder().sink(sink).waits(waits).scoped().unwrap();
+    // A worker of an async runtime, by its name, waits for nothing.
+    set_async_probe(|| std::thread::current().name() == Some("async"));
+    let emit_until_the_end = || {
+        for seq in (0..).take_while(|_| !ended.load(Ordering::Relaxed)) {
+            pipeline.run(|| emit(1, seq));
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("async".into())
+            .spawn_scoped(scope, emit_until_the_end)
+            .unwrap();
+        pipeline.run(|| emit(0, 0));
+        ended.store(true, Ordering::Relaxed);
+    });
+    let waited = pipeline.report().blocked;
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    assert!(waited >= Waits::default().blocking, "{waited:?}");
+    door.open();
     shut_down(pipeline);
 }
 
