@@ -36,8 +36,9 @@ use tracing_core::{LevelFilter, Metadata, callsite as tracing_callsite};
 const TURN_PERIOD: Duration = Duration::from_millis(5);
 /// Of the worker's time, at most one part in so many goes into settling.
 const SETTLING_SHARE: u32 = 20;
-/// How long after the first look at answers the worker looks again.
-const SETTLED_LATE: Duration = Duration::from_secs(1);
+/// How long after a look at answers the worker looks again: `tracing` lists a callsite only after
+/// it has asked about it, and a thread may be held up before it stores its answer.
+const AGAIN: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
 /// May a change wait for others, to be put into effect together with them?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,12 +102,14 @@ pub(crate) struct Settling {
     not_before: Instant,
     /// Once more: an answer may be stored late.
     again: Option<Instant>,
+    /// How many of the pauses of [`AGAIN`] have begun.
+    pauses: usize,
 }
 
 impl Settling {
     pub(crate) fn new(now: Instant) -> Self {
         leave_to_worker();
-        Self { not_before: now, again: None }
+        Self { not_before: now, again: None, pauses: AGAIN.len() }
     }
 
     /// When there is something to do, at the latest.
@@ -132,12 +135,15 @@ impl Settling {
     fn settle(&mut self, now: Instant) {
         // Who has the turn may be waiting for others.
         let Some(turn) = try_turn() else { return };
-        let is_unsettled = UNSETTLED.swap(false, Ordering::Relaxed);
+        if UNSETTLED.swap(false, Ordering::Relaxed) {
+            self.pauses = 0;
+        }
         rebuild();
         drop(turn);
         let done = clock::now();
         self.not_before = done + done.saturating_duration_since(now) * SETTLING_SHARE;
-        self.again = is_unsettled.then(|| done + SETTLED_LATE);
+        self.again = AGAIN.get(self.pauses).map(|pause| done + *pause);
+        self.pauses += 1;
     }
 }
 

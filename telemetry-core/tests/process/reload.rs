@@ -213,7 +213,7 @@ pub(crate) fn coalesced() {
     let _dispatch = Dispatch::new(Asked(Arc::clone(&other)));
     let emit = |n: u64| tracing::debug!(target: "asked", n, "asked about");
     emit(0);
-    // What was told in haste is replaced meanwhile, twice at most.
+    // What was told in haste is replaced meanwhile, three times at most.
     let before = other.asked.load(Ordering::SeqCst);
     let began = telemetry_core::clock::now();
     let start = Barrier::new(4);
@@ -232,7 +232,7 @@ pub(crate) fn coalesced() {
     emit(1);
     let turns = (telemetry_core::clock::now() - began).as_millis() / 5;
     let asked = (other.asked.load(Ordering::SeqCst) - before) as u128;
-    assert!(asked <= turns + 4, "{asked} times in {turns} turns");
+    assert!(asked <= turns + 5, "{asked} times in {turns} turns");
     assert_delivered(&pipeline.shutdown(LONG));
     assert_eq!(arrived(&memory), BTreeSet::from([1]));
 }
