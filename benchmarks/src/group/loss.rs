@@ -199,8 +199,17 @@ pub(crate) fn answer(
 /// Where the subject writes.
 enum Place {
     Files,
-    Pipe { reader: JoinHandle<std::io::Result<Vec<u8>>>, over: Arc<AtomicBool> },
+    Pipe { reader: JoinHandle<std::io::Result<Vec<u8>>>, over: Over },
     Small { _mounted: Mounted },
+}
+
+/// Tells the pipe's reader that nothing comes any more, at the latest when it is dropped.
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 impl Place {
@@ -218,7 +227,7 @@ impl Place {
                     let over = Arc::clone(&over);
                     move || read_slowly(pipe, &over)
                 });
-                Ok(Self::Pipe { reader, over })
+                Ok(Self::Pipe { reader, over: Over(over) })
             }
             Fault::FullDisk => Ok(Self::Small { _mounted: Mounted::at(&setup.dir)? }),
             _ => Ok(Self::Files),
@@ -231,7 +240,7 @@ impl Place {
             found.add(File::open(path)?)?;
         }
         if let Self::Pipe { reader, over } = self {
-            over.store(true, Ordering::Release);
+            drop(over);
             let bytes = reader.join().map_err(|_| "the reader of the pipe panicked")??;
             found.add(&bytes[..])?;
             return Ok(found);
