@@ -106,15 +106,16 @@ impl RateLimit {
             return;
         }
         let tolerance = interval.saturating_mul(u64::from(self.burst) - 1);
-        // Relaxed: a meter that sees one of them earlier than the other is off for one event.
-        INTERVAL.store(interval, Ordering::Relaxed);
         TOLERANCE.store(tolerance, Ordering::Relaxed);
+        // Release: whoever sees the interval sees the tolerance. An interval without one would
+        // suppress what comes second.
+        INTERVAL.store(interval, Ordering::Release);
     }
 
     /// Lets meters admit everything, until the pace is set.
     pub(crate) fn unset_pace() {
+        // The tolerance stays: a meter may have read the interval already.
         INTERVAL.store(0, Ordering::Relaxed);
-        TOLERANCE.store(0, Ordering::Relaxed);
     }
 
     /// What a summary says of it.
@@ -206,13 +207,17 @@ impl Meter {
     /// May an event be emitted now?
     #[inline]
     pub(crate) fn admits(&self, ticks: u64) -> bool {
-        let (interval, tolerance) =
-            (INTERVAL.load(Ordering::Relaxed), TOLERANCE.load(Ordering::Relaxed));
-        self.admits_at(ticks, interval, tolerance)
+        // Acquire: the tolerance is the interval's.
+        let interval = INTERVAL.load(Ordering::Acquire);
+        self.admits_at(ticks, interval, TOLERANCE.load(Ordering::Relaxed))
     }
 
     #[inline]
     fn admits_at(&self, ticks: u64, interval: u64, tolerance: u64) -> bool {
+        if interval == 0 {
+            // Without a limit it keeps no time: ticks of two threads come in any order.
+            return true;
+        }
         let mut due = self.due.load(Ordering::Relaxed);
         loop {
             if due > ticks.saturating_add(tolerance) {
@@ -280,6 +285,14 @@ mod tests {
         assert_eq!(admitted(1_010, 20), 1);
         assert_eq!(admitted(1_045, 20), 3);
         assert_eq!(admitted(9_000, 20), 5, "no more than a burst, however long the silence");
+    }
+
+    #[test]
+    fn meter_without_a_limit_admits_events_in_any_order() {
+        let meter = Meter::default();
+        for ticks in [2_000, 1_000, 3_000, 1] {
+            assert!(meter.admits_at(ticks, 0, 0), "{ticks}");
+        }
     }
 
     proptest! {

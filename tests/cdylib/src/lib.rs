@@ -29,7 +29,7 @@ pub unsafe extern "C" fn plugin_start(path: *const c_char) -> bool {
     // SAFETY: the caller says so.
     let path = unsafe { CStr::from_ptr(path) };
     let start = || {
-        let builder = telemetry_toolkit::builder().no_console().poller(false).rate_limit(None);
+        let builder = telemetry_toolkit::builder().no_console().poller(false);
         builder.json_file(path.to_str().ok()?).init().ok()
     };
     let telemetry = catch_unwind(start).ok().flatten();
