@@ -130,8 +130,12 @@ fn place_of<'a>(record: &log::Record<'a>, level: Level) -> Place<'a> {
     }
 }
 
-/// Is the record `tracing`'s own account of the event before it?
+/// Is the record `tracing`'s own account of the event before it, or of a span?
 fn is_echo(last_callsite: u32, record: &log::Record<'_>) -> bool {
+    // The macros of `log` name the file by a static text; `tracing` borrows it from its metadata.
+    if record.file_static().is_some() {
+        return false;
+    }
     if matches!(record.target(), "tracing::span" | "tracing::span::active") {
         return true;
     }
@@ -140,6 +144,7 @@ fn is_echo(last_callsite: u32, record: &log::Record<'_>) -> bool {
             && callsite.line() == record.line()
             && callsite.file() == record.file()
             && callsite.target() == record.target()
+            && callsite.level() == record.level().into()
             // An echo is formatted from the event's values and has no key-values of its own.
             && record.args().as_str().is_none()
             && record.key_values().count() == 0

@@ -224,13 +224,17 @@ pub(crate) fn log_bridge() {
     // Without the event before it, it is a record like any other.
     echo();
     tracing::info_span!("around").in_scope(|| log::warn!("inside"));
+    // Whoever uses both on one line, as a macro does, means both.
+    #[rustfmt::skip]
+    let () = { tracing::info!("of both"); log::info!("{text}, again"); };
     let report = pipeline.shutdown(LONG);
     assert_delivered(&report);
     assert_eq!(report.log_echoes, 1, "what is left out is counted");
     let events = memory.events();
-    assert_eq!(events.len(), 4);
+    assert_eq!(events.len(), 6);
     assert_eq!(events[0].target, "library");
     assert_eq!(events[3].spans.len(), 1);
+    assert_eq!(events[5].message(), Some("from tracing, again"));
 }
 
 #[test]
