@@ -55,8 +55,10 @@
 //! | `OTEL_PROPAGATORS` | `tracecontext` and `baggage`, separated by a comma (the default), or `none` |
 //! | `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds between exports of metrics, 60000 by default |
 //! | `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` | `explicit_bucket_histogram` (the default) or `base2_exponential_bucket_histogram`, for histograms that no [`Builder::histogram`] names |
+//! | `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` | `cumulative`, the default; nothing else is supported |
 //! | `OTEL_LOG_LEVEL` | what the pipeline says about itself on standard error, `info` by default; `none` |
 //! | `OTEL_SDK_DISABLED` | `true`: nothing is started, the console included |
+//! | `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM` | colours of the console |
 //!
 //! An empty variable is an unset one. `console` in `OTEL_TRACES_EXPORTER` and
 //! `OTEL_METRICS_EXPORTER` decides whether the console shows spans and metrics; log events are on
@@ -72,6 +74,7 @@
 //! `layer` (beside the layers of other libraries, on `tracing-subscriber`'s `Registry`).
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod context;
 #[cfg(feature = "tokio")]

@@ -97,8 +97,8 @@ impl Noise {
                 report::push(builder, ledger, redactor, Level::Warn, sinks, |writer| {
                     write(writer, callsite, harvest, Duration::from_nanos(ns), limit);
                 });
+                self.told.insert(callsite.id(), now);
             }
-            self.told.insert(callsite.id(), now);
         }
     }
 }
