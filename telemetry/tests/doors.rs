@@ -102,6 +102,29 @@ fn socket_answers_and_is_gone_after_the_shutdown() {
 }
 
 #[test]
+fn forks_child_leaves_the_parents_socket_open() {
+    let Some(folder) = given_folder() else {
+        return parent("forks_child_leaves_the_parents_socket_open");
+    };
+    let socket = folder.join("x.sock");
+    let telemetry = builder().inspect_socket(&socket).init().unwrap();
+    // SAFETY: the child drops the handle, which is what this test is about, and exits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(telemetry)));
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(i32::from(dropped.is_err())) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is ours.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0, "the child waited for a thread that it does not have");
+    assert!(client::ask(&socket, None, "snapshot text").is_ok());
+    telemetry.shutdown();
+    assert!(!socket.exists());
+}
+
+#[test]
 fn clients_that_stand_still_harm_nobody() {
     let Some(folder) = given_folder() else {
         return parent("clients_that_stand_still_harm_nobody");

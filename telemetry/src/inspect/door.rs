@@ -19,6 +19,7 @@
 //! - It runs on threads of its own, which are marked as the pipeline's: whatever clients do, the
 //!   service does not notice. At most [`CLIENTS_MAX`] are served at once, each for a limited time.
 //! - Only this user and root are answered (`SO_PEERCRED`), whatever the file's mode is.
+//! - A fork's child, which shares the socket and has none of the threads, leaves both alone.
 
 use super::place::Bound;
 use super::{Inspector, steer};
@@ -74,6 +75,11 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
+        if !self.bound.is_of_this_process() {
+            // A fork's child: the socket is the parent's as well, and the thread was not copied.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         // Release: whoever is woken sees it.
         self.ended.store(true, Ordering::Release);
         let woken = self.bell.shutdown(Shutdown::Both);

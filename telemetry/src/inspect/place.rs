@@ -254,11 +254,16 @@ impl Bound {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Is this the process that made it, and not a fork's child?
+    pub(super) fn is_of_this_process(&self) -> bool {
+        self.process == std::process::id()
+    }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if self.process != std::process::id() {
+        if !self.is_of_this_process() {
             return;
         }
         let is_ours = |found: Metadata| (found.dev(), found.ino()) == self.identity;
