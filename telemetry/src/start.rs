@@ -12,6 +12,7 @@ use crate::builder::{Builder, Globals};
 use crate::config::Config;
 use crate::connection;
 use crate::environment::Warning;
+use crate::inspect::doors::Bound;
 #[cfg(feature = "poller")]
 use crate::inspect::queues;
 use crate::outputs;
@@ -59,7 +60,7 @@ impl Builder {
         metric_settings.check()?;
         warnings.extend(self.filter_file_warning());
         let bound = self.doors.bind(&mut warnings)?;
-        let signal = *self.doors.signal;
+        let (signal, socket_origin) = (*self.doors.signal, self.doors.socket.origin());
         let builder = self.pipeline(&mut warnings)?;
         check_strict(is_strict, &mut warnings)?;
         let level_before = diagnostics::set_level(level);
@@ -77,7 +78,7 @@ impl Builder {
             telemetry.set_poller(start_poller(period, measurements)?);
         }
         if let Some(bound) = bound {
-            telemetry.open_socket(bound)?;
+            open_socket(&mut telemetry, bound, socket_origin, is_strict)?;
         }
         if let Some(signal) = signal {
             telemetry.open_signal(signal)?;
@@ -215,6 +216,20 @@ fn random_uuid() -> Option<String> {
     let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
     Some(format!("{a}-{b}-{c}-{d}-{e}"))
+}
+
+/// Answers at the socket; if that cannot be, it is what a bad place for it would be.
+fn open_socket(
+    telemetry: &mut Telemetry,
+    bound: Bound,
+    origin: Origin,
+    is_strict: bool,
+) -> Result<(), Error> {
+    let mut warnings = Vec::new();
+    outputs::keep(telemetry.open_socket(bound), origin, &mut warnings)?;
+    check_strict(is_strict, &mut warnings)?;
+    tell(warnings);
+    Ok(())
 }
 
 fn take_globals(telemetry: &mut Telemetry, globals: Globals) {

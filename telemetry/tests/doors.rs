@@ -407,6 +407,55 @@ fn bad_place_of_the_environment_is_a_warning_and_of_the_program_an_error() {
     assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
 }
 
+/// Runs a closure where there is one descriptor more than those that are open.
+#[cfg(target_os = "linux")]
+fn with_one_descriptor<T>(run: impl FnOnce() -> T) -> T {
+    use std::os::fd::AsRawFd;
+    let next = std::fs::File::open("/dev/null").unwrap().as_raw_fd();
+    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `before` is ours.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut before) }, 0);
+    let tight = libc::rlimit { rlim_cur: libc::rlim_t::try_from(next).unwrap() + 1, ..before };
+    let set = |limit: &libc::rlimit| {
+        // SAFETY: the limit is read.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) }, 0);
+    };
+    set(&tight);
+    let result = run();
+    set(&before);
+    result
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn socket_that_cannot_be_served_is_a_warning_of_the_environment() {
+    const TEST: &str = "socket_that_cannot_be_served_is_a_warning_of_the_environment";
+    const TEXT: &str = "the inspect socket cannot be served";
+    if let Some(folder) = given_folder() {
+        let init = |builder: Builder| with_one_descriptor(|| builder.poller(false).init());
+        let socket = folder.join("program.sock");
+        let error = init(builder().inspect_socket(&socket)).unwrap_err().to_string();
+        assert_eq!((error.as_str(), socket.exists()), (TEXT, false));
+        let telemetry = init(builder().from_env());
+        if std::env::var_os("TELEMETRY_STRICT").is_some() {
+            let error = telemetry.unwrap_err().to_string();
+            return assert_eq!(error, format!("`TELEMETRY_INSPECT`: {TEXT}"));
+        }
+        let telemetry = telemetry.unwrap();
+        tracing::info!("the service goes on");
+        assert!(telemetry.shutdown().is_complete());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("x.sock");
+    let variable = ("TELEMETRY_INSPECT", socket.to_str().unwrap());
+    let output = run(TEST, folder.path(), &[variable]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains(TEXT) && errors.contains("WARN TELEMETRY_INSPECT"), "{errors}");
+    run(TEST, folder.path(), &[variable, ("TELEMETRY_STRICT", "1")]);
+    assert!(!socket.exists());
+}
+
 #[test]
 fn signal_tells_on_standard_error_and_in_a_record() {
     const TEST: &str = "signal_tells_on_standard_error_and_in_a_record";
