@@ -12,6 +12,7 @@ mod settings;
 pub use settings::OtlpSetting;
 
 use crate::config::{self, Compression, Config, Headers, Lane, LaneConfig, Protocol};
+use crate::diagnostics::diagnose;
 use crate::worker::{self, Handle};
 use http::header::{self, HeaderMap, HeaderValue};
 use std::fmt;
@@ -23,7 +24,7 @@ use telemetry_core::ledger::Cause;
 use telemetry_core::metric::Snapshot;
 use telemetry_core::redaction::Secret;
 use telemetry_core::resource::Resource;
-use telemetry_core::{Error, variables};
+use telemetry_core::{Error, Level, variables};
 
 /// `<product>-OTLP-Exporter-<language>/<version>` (OTLP exporter specification, "User Agent").
 const USER_AGENT: &str =
@@ -46,14 +47,21 @@ impl OtlpExporter {
         OtlpBuilder::default()
     }
 
-    /// The transport's thread, started by the first call that needs it.
+    /// The transport's thread, started by the first call that needs it, and by the next one if it
+    /// could not be.
     fn handle(&mut self) -> Option<&Handle> {
-        if self.handle.is_none() {
+        if self.handle.as_ref().is_none_or(Handle::is_gone) {
             let resource = self.resource.clone().unwrap_or_default();
-            self.handle = worker::start(Arc::clone(&self.config), &resource).ok();
+            let started = worker::start(Arc::clone(&self.config), &resource);
+            self.handle = started.map_err(|error| cannot_start(&error)).ok();
         }
         self.handle.as_ref()
     }
+}
+
+fn cannot_start(error: &std::io::Error) {
+    let text = || format!("cannot start the transport, what there is to send is lost: {error}");
+    diagnose("otlp.start", Level::Error, text);
 }
 
 impl Exporter for OtlpExporter {

@@ -31,6 +31,8 @@ use crate::transport::Transport;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
+use std::io;
+use std::panic::catch_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -44,6 +46,7 @@ use telemetry_core::metric::Snapshot;
 use telemetry_core::record::Kind;
 use telemetry_core::resource::Resource;
 use telemetry_core::{Level, clock};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 
@@ -80,6 +83,11 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// Has the thread ended by a panic?
+    pub(crate) fn is_gone(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     pub(crate) fn export(&self, batch: Batch, ack: Ack) {
         // A thread that is gone drops the ack with the message, which counts it as lost.
         let _ = self.inbox.send(Message::Work(Work::Batch(batch, ack)));
@@ -111,32 +119,34 @@ impl Handle {
 }
 
 /// Starts the thread.
-pub(crate) fn start(config: Arc<Config>, resource: &Resource) -> std::io::Result<Handle> {
+pub(crate) fn start(config: Arc<Config>, resource: &Resource) -> io::Result<Handle> {
     let (inbox, messages) = mpsc::unbounded_channel();
     let resource = envelope::resource(resource);
+    let runtime = runtime()?;
     let thread =
         std::thread::Builder::new().name("telemetry-otlp".to_owned()).spawn(move || {
             mark_own_thread();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .enable_time()
-                .thread_name("telemetry-otlp-dns")
-                .on_thread_start(mark_own_thread)
-                .max_blocking_threads(4)
-                .build();
-            match runtime {
-                Ok(runtime) => {
-                    runtime.block_on(async {
-                        Worker::new(config, resource, messages).run().await;
-                    });
-                    // A name lookup that hangs must not hold up the shutdown.
-                    runtime.shutdown_background();
-                }
-                // The inbox is gone, so all acks are dropped and counted.
-                Err(error) => diagnose("otlp.runtime", Level::Error, || error.to_string()),
-            }
+            runtime.block_on(async {
+                Worker::new(config, resource, messages).run().await;
+            });
+            // A name lookup that hangs must not hold up the shutdown.
+            runtime.shutdown_background();
         })?;
     Ok(Handle { inbox, thread })
+}
+
+fn runtime() -> io::Result<Runtime> {
+    let build = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .thread_name("telemetry-otlp-dns")
+            .on_thread_start(mark_own_thread)
+            .max_blocking_threads(4)
+            .build()
+    };
+    // Where the program uses tokio's signals, this panics when there is no descriptor left.
+    catch_unwind(build).unwrap_or_else(|_| Err(io::Error::other("tokio's runtime has panicked")))
 }
 
 struct Request {

@@ -162,3 +162,41 @@ fn peer_that_is_gone_costs_no_time_beyond_the_deadline_over_http() {
 fn peer_that_is_gone_costs_no_time_beyond_the_deadline_over_grpc() {
     peer_that_is_gone_costs_no_time_beyond_the_deadline(Protocol::Grpc);
 }
+
+/// Where the child of the test below finds the receiver.
+const ENDPOINT: &str = "TELEMETRY_TEST_ENDPOINT";
+
+/// What the child does.
+fn start_without_descriptors(endpoint: &str) {
+    let mut taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    let pipeline = pipeline(builder(Protocol::HttpProtobuf, endpoint), &Registry::new());
+    tracing::info!("nobody can send it");
+    let report = pipeline.flush(LONG).unwrap();
+    let logs = report.exporter("otlp").unwrap().counts(Signal::Log);
+    assert_eq!(logs.dropped_for(Cause::Rejected), logs.emitted, "{report}");
+    taken.clear();
+    tracing::info!("sent");
+    let report = pipeline.shutdown(LONG);
+    let logs = report.exporter("otlp").unwrap().counts(Signal::Log);
+    assert!(logs.delivered >= 1, "{report}");
+    assert!(report.is_balanced(), "{report}");
+}
+
+#[test]
+fn transport_that_could_not_start_starts_when_it_can() {
+    if let Ok(endpoint) = std::env::var(ENDPOINT) {
+        return start_without_descriptors(&endpoint);
+    }
+    let receiver = Receiver::start().unwrap();
+    let name = "transport_that_could_not_start_starts_when_it_can";
+    let output = std::process::Command::new("sh")
+        .args(["-c", r#"ulimit -n 40 && exec "$0" --exact "$1" --nocapture --test-threads 1"#])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(ENDPOINT, receiver.endpoint())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bodies: Vec<_> = receiver.logs().into_iter().map(|log| log.body).collect();
+    assert!(bodies.contains(&Value::Text("sent".to_owned())), "{bodies:?}");
+}
