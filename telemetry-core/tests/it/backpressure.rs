@@ -107,9 +107,14 @@ fn slow_exporter_that_makes_progress_loses_nothing() {
 
 #[test]
 fn call_sites_that_never_wait_drop_at_the_budget_and_come_back() {
+    // On a machine that is busy elsewhere, the worker may give up the exporter first.
+    assert!((0..10).any(|_| buffers_were_full_behind_a_door()));
+}
+
+/// Emits more than there is room for while the exporter makes no progress, for less than its
+/// patience: the worker waits meanwhile, and the buffers fill up.
+fn buffers_were_full_behind_a_door() -> bool {
     let (pipeline, door, seen, got) = behind_a_door(OnFull::Wait, NO_WAITS);
-    // The exporter makes no progress for less than its patience: the worker waits meanwhile, and
-    // the buffers fill up.
     pipeline.run(|| {
         emit(0, 0);
         got.wait_for(1);
@@ -124,9 +129,9 @@ fn call_sites_that_never_wait_drop_at_the_budget_and_come_back() {
     pipeline.run(|| emit_many(1, 500));
     let report = shut_down(pipeline);
     assert_eq!(report.blocked, Duration::ZERO, "{report}");
-    assert!(logs(&report, "slow").dropped_for(Cause::BufferFull) > 0, "{report}");
     assert_accounts_agree(&report, &seen, 100_500);
     seen.assert_all(1, 500);
+    logs(&report, "slow").dropped_for(Cause::BufferFull) > 0
 }
 
 #[test]

@@ -122,7 +122,10 @@ pub(crate) fn comes_later() {
     let many =
         |prefix: &str| (0..40).map(|n| format!("[{prefix}{n}]=info")).collect::<Vec<_>>().join(",");
     let temporary = filters.add(&many("a"), LONG).unwrap();
-    std::fs::write(folder.file(), many("b")).unwrap();
+    // At once: a file that is read while it is written is read twice.
+    let written = folder.file().with_extension("new");
+    std::fs::write(&written, many("b")).unwrap();
+    std::fs::rename(&written, folder.file()).unwrap();
     wait_until("a complaint", || complaints(&memory, "64") > 0);
     assert!(temporary.cancel().unwrap());
     wait_for_filter(&filters, &many("b"));
