@@ -4,16 +4,18 @@
 //! # Invariants
 //!
 //! - A place that is known is found without a lock.
-//! - A place is a target, a level, a file and a line. At most [`PLACES_MAX`] are known: targets may
-//!   be made up while the program runs.
+//! - A place is a target, a level, a file and a line. At most [`PLACES_MAX`] are known, and none
+//!   with more text than [`TEXT_MAX`]: targets may be made up while the program runs.
 
 use crate::callsite::{self, Callsite, Description};
 use crate::level::Level;
 use crate::router;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many places are known: some 2 MiB of them.
+/// How many places are known: 6 MiB of them at the most.
 const PLACES_MAX: u32 = 4096;
+/// How many bytes target, module and file have together.
+const TEXT_MAX: usize = 1024;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -49,6 +51,10 @@ impl Place<'_> {
     #[cold]
     #[inline(never)]
     fn register(&self, key: usize) -> Option<&'static Callsite> {
+        let texts = [Some(self.target), self.module, self.file];
+        if texts.iter().flatten().map(|text| text.len()).sum::<usize>() > TEXT_MAX {
+            return None;
+        }
         // In a fork's child, the locks may be held by a thread that is not there.
         // Relaxed: the count is a limit, not a message, and one or two more do no harm.
         if router::is_forked() || COUNT.load(Ordering::Relaxed) >= PLACES_MAX {
@@ -116,6 +122,7 @@ mod tests {
         };
         assert_eq!(error.callsite().unwrap().level(), Level::Error);
 
+        assert!(callsite(&"x".repeat(TEXT_MAX), 1).is_none(), "its file has a name, too");
         for n in 0..PLACES_MAX + 1_000 {
             callsite(&format!("places::many::{n}"), 7);
         }
