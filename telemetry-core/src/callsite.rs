@@ -272,6 +272,28 @@ impl Verdict {
 }
 
 impl Callsite {
+    fn new(
+        id: u32,
+        description: Description,
+        metadata: Option<&'static Metadata<'static>>,
+        key: usize,
+    ) -> Self {
+        Self {
+            id,
+            decision: AtomicU64::new(0),
+            static_sinks: AtomicU32::new(0),
+            candidates: AtomicU64::new(0),
+            redacted: AtomicU64::new(redaction::names().mask(&description.fields)),
+            is_log_record: description.is_of_log_records(),
+            description,
+            metadata,
+            key,
+            next: AtomicPtr::new(std::ptr::null_mut()),
+            meter: Meter::default(),
+            next_noisy: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+
     /// The id: stable while the process lives, dense from 1.
     pub fn id(&self) -> u32 {
         self.id
@@ -506,6 +528,11 @@ pub(crate) fn register(
     append(description, None, 0, decide)
 }
 
+/// An entry that nothing finds and nobody wants, made without a lock: for a fork's child.
+pub(crate) fn unlisted(description: Description) -> &'static Callsite {
+    Box::leak(Box::new(Callsite::new(0, description, None, 0)))
+}
+
 /// Appends an entry; the caller holds `APPEND`.
 fn append(
     description: Description,
@@ -524,24 +551,10 @@ fn append(
     }
     let id = count + 1;
     let head = &BY_ADDRESS[bucket(key)];
-    let callsite = Box::leak(Box::new(Callsite {
-        id,
-        decision: AtomicU64::new(0),
-        static_sinks: AtomicU32::new(0),
-        candidates: AtomicU64::new(0),
-        redacted: AtomicU64::new(redaction::names().mask(&description.fields)),
-        is_log_record: description.is_of_log_records(),
-        description,
-        metadata,
-        key,
-        next: AtomicPtr::new(if key == 0 {
-            std::ptr::null_mut()
-        } else {
-            head.load(Ordering::Relaxed)
-        }),
-        meter: Meter::default(),
-        next_noisy: AtomicPtr::new(std::ptr::null_mut()),
-    }));
+    let callsite = Box::leak(Box::new(Callsite::new(id, description, metadata, key)));
+    if key != 0 {
+        *callsite.next.get_mut() = head.load(Ordering::Relaxed);
+    }
     decide(callsite);
     let (segment, offset) = position(id);
     let entries = BY_ID[segment].get_or_init(|| {

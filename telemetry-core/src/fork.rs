@@ -5,6 +5,8 @@
 //! - In a fork's child nothing is delivered: its worker and exporters were not copied, and what was
 //!   in the parent's buffers is the parent's. The child's call sites fall silent; it may
 //!   `exec`, or start telemetry in the program that it becomes.
+//! - No call of the child waits for a lock that was made before the fork: its holder may be a thread
+//!   that was not copied. `sync::is_forked` is asked before one is taken, off the fast paths.
 
 use std::sync::Once;
 
@@ -18,6 +20,7 @@ pub(crate) fn watch() {
 fn register() {
     extern "C" fn child() {
         crate::router::turn_off();
+        crate::bridge::metrics::turn_off();
     }
     // SAFETY: `child` touches atomics only, which is allowed in a fork's child, and does not
     // unwind.

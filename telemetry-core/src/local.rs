@@ -8,6 +8,8 @@
 //! - References to it do not leave a call: `with` hands it to a closure.
 //! - The allocator may log: while a `Local` is being made, calls of the same thread take the
 //!   shared one.
+//! - In a fork's child no `Local` is made and the shared one is not used: the locks on the way may be
+//!   held by threads that are not there. The thread that forked keeps its own.
 
 use crate::chunk::Producer;
 use crate::intake::Intake;
@@ -18,6 +20,7 @@ use crate::propagation::ids::Generator;
 use crate::recorder::slots::FreeSlots;
 use crate::rules::Rules;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::is_forked;
 use crate::takers::Takers;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -279,7 +282,7 @@ pub(crate) fn with_or<R>(fast: impl FnOnce(&Local) -> R, slow: impl FnOnce() -> 
 }
 
 /// Calls `f` with the thread's state; `None` when there is none to be had (memory is exhausted,
-/// or a nested call while the shared one is in use by this very thread).
+/// a nested call while the shared one is in use by this very thread, or a fork's child).
 pub(crate) fn with<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
     with_slow(f)
 }
@@ -300,7 +303,7 @@ pub(crate) fn with_any<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
 #[cold]
 #[inline(never)]
 pub(crate) fn with_slow<R>(f: impl FnOnce(&Local) -> R) -> Option<R> {
-    if LOCAL.get() == UNSET {
+    if LOCAL.get() == UNSET && !is_forked() {
         make();
     }
     let local = LOCAL.get();
@@ -339,7 +342,7 @@ struct SharedAccess {
 
 impl SharedAccess {
     fn new() -> Option<Self> {
-        if IN_SHARED.replace(true) {
+        if is_forked() || IN_SHARED.replace(true) {
             return None;
         }
         let mut guard = SHARED.lock().unwrap_or_else(PoisonError::into_inner);

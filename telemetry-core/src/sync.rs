@@ -33,6 +33,18 @@ pub(crate) fn lock_std<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+static FORKED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Is this a fork's child, whose locks may be held by threads that are not there?
+pub(crate) fn is_forked() -> bool {
+    FORKED.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// This is a fork's child: what would take a lock does without from now on.
+pub(crate) fn note_fork() {
+    FORKED.store(true, std::sync::atomic::Ordering::Release);
+}
+
 /// Faults that the models plant, to show that they would find them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(telemetry_loom), allow(dead_code, reason = "planted by the models only"))]

@@ -8,6 +8,8 @@
 //! - A series removed from the registry is not written to by a macro that runs later.
 //! - A key with a label that is redacted is not remembered, but looked up each time; so is one that
 //!   is met in a scope with labels for measurements.
+//! - In a fork's child nothing is looked up, and nothing is measured by handles that are asked for
+//!   there: the locks may be held by threads that are not there.
 //! - A handle is the series' own cell, so the registry knows who still holds one; those remembered
 //!   here keep no idle series.
 //!
@@ -48,10 +50,10 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, SharedString, Unit};
 
-use crate::context;
 use crate::metric::{
     self, Distribution, Explicit, Exponential, Forget, Labels, Last, Registry, Sum, Value,
 };
+use crate::{context, router};
 
 /// Most keys of a kind whose handles are remembered.
 pub const CACHED_MAX: usize = 8192;
@@ -237,12 +239,21 @@ pub(crate) fn ask<H>(key: &Key, register: impl Fn(&dyn metrics::Recorder, &Key) 
             // It got nothing from ours so far.
             Some(asked) if !asked.is(recorder, key) => Answer::Around(register(recorder, key)),
             Some(asked) if asked.is_installed && asked.registry.is_same(metric::global()) => {
-                PROCESS_RECORDER.store(asked.address, Relaxed);
+                if !router::is_forked() {
+                    PROCESS_RECORDER.store(asked.address, Relaxed);
+                }
                 Answer::Process
             }
             Some(asked) => Answer::Ours(asked.registry),
         }
     })
+}
+
+/// A fork's child: from now on macros of ours ask, and are told that nothing is measured.
+///
+/// Runs where [`router::turn_off`] does: it touches an atomic only.
+pub(crate) fn turn_off() {
+    PROCESS_RECORDER.store(0, Relaxed);
 }
 
 #[inline]
@@ -295,7 +306,7 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_counter(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
-        if self.answers(key) {
+        if self.answers(key) || router::is_forked() {
             return metrics::Counter::noop();
         }
         self.caches.counters.find(&self.registry, key, |labels| {
@@ -305,7 +316,7 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_gauge(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
-        if self.answers(key) {
+        if self.answers(key) || router::is_forked() {
             return metrics::Gauge::noop();
         }
         self.caches.gauges.find(&self.registry, key, |labels| {
@@ -315,7 +326,7 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_histogram(&self, key: &Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
-        if self.answers(key) {
+        if self.answers(key) || router::is_forked() {
             return metrics::Histogram::noop();
         }
         self.caches.histograms.find(&self.registry, key, |labels| {

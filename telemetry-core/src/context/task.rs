@@ -10,6 +10,7 @@ use super::{Carried, top};
 use crate::clock;
 use crate::local;
 use crate::metric::{self, Counter, Labels, UpDownCounter, Value};
+use crate::router;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
@@ -181,6 +182,9 @@ impl fmt::Debug for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.series.live.add(-1);
+        if router::is_forked() {
+            return;
+        }
         // What the map held is dropped after the lock: it is one reference to memory.
         let gone = shard(self.number).remove(&self.number);
         drop(gone);
@@ -207,14 +211,15 @@ impl Carried {
         name: Option<&str>,
         location: &'static Location<'static>,
     ) -> Self {
-        let task = Live::begin(kind, has_context(), name, location);
+        // In a fork's child the locks may be held by threads that are not there.
+        let task = (!router::is_forked()).then(|| Live::begin(kind, has_context(), name, location));
         let place = format!("{}:{}", location.file(), location.line());
         let mut values = Labels::from([("task.location", Value::from(place))]);
         if let Some(name) = name {
             values = values.with("task.name", name.to_owned());
         }
         let mut carried = Self::capture().with_values(values);
-        carried.task = Some(task);
+        carried.task = task;
         carried
     }
 }

@@ -7,6 +7,8 @@
 //!   its answer, the rest is told.
 //! - Lists are bounded, and say what they leave out. Values of fields are as exporters get them:
 //!   what is redacted there is redacted here.
+//! - In a fork's child, whose locks may be held by threads that are not there, nothing is looked
+//!   at.
 //! - The user's code is called by [`watch`] alone, within a limited time.
 
 mod rows;
@@ -131,7 +133,12 @@ impl Pipeline {
     ///
     /// It works from every thread, those of the pipeline included, and while all others are stuck;
     /// it takes some milliseconds, and some more for very many open spans.
+    ///
+    /// In a fork's child it finds nothing, and says so.
     pub fn inspect(&self, timeout: Duration) -> Findings {
+        if !self.shared().is_of_this_process() {
+            return Findings::of_nothing("this is a fork's child: telemetry runs in its parent");
+        }
         let look = Look::take(self.shared(), timeout);
         let sections = rows::sections(&look, self);
         Findings { suspects: suspects::list(&look, self.shared()), sections }

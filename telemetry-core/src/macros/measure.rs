@@ -12,10 +12,12 @@
 //! - In a scope with key-values that measurements get (`context::set_metric_labels`), the series is
 //!   looked up by all labels, and the handle of the call site stays that of its own ones.
 //! - A series that was removed from the registry is not written to.
+//! - In a fork's child nothing is measured: locks and cells that are set once may be held by threads
+//!   that are not there.
 
 use crate::bridge::metrics::{Answer, ask, is_process_recorder};
-use crate::context;
 use crate::metric::{self, AsLabel, Borrowed, Counter, Family, Gauge, Histogram, Labels, ValueRef};
+use crate::{context, router};
 use std::array;
 use std::sync::{Arc, OnceLock};
 
@@ -233,13 +235,19 @@ impl<T: Measurable, const N: usize> Measured<'_, T, N> {
         let key = labelled.as_ref().unwrap_or(site.key);
         let module = site.module;
         let metadata = metrics::Metadata::new(module, metrics::Level::INFO, Some(module));
+        // A fork's child comes here always, and takes no lock of the registry.
+        let measure_here = || {
+            if !router::is_forked() {
+                self.measure_here(own);
+            }
+        };
         match ask(key, |recorder, key| T::register(recorder, key, &metadata)) {
-            Answer::Process => self.measure_here(own),
+            Answer::Process => measure_here(),
             Answer::Ours(registry) => own(&registry.instrument(site.name, labels())),
             Answer::Around(handle) => foreign(&handle),
             Answer::Foreign(handle) => {
                 foreign(&handle);
-                self.measure_here(own);
+                measure_here();
             }
         }
     }

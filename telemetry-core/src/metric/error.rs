@@ -17,6 +17,7 @@ pub(super) enum ErrorKind {
     Full,
     Pattern,
     Timeout,
+    Forked,
 }
 
 impl Error {

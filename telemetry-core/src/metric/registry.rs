@@ -7,6 +7,8 @@
 //! - The first request for a name decides its kind; a later one for another kind gets a handle
 //!   that works and is not exported, and a [`Conflict`]. Nothing here panics.
 //! - No lock is held while user code runs, and none is needed to measure with a handle.
+//! - In a fork's child no lock is taken, since threads that are not there may hold it: handles work
+//!   and are not exported, nothing is read, and settings are refused.
 //!
 //! # Locks
 //!
@@ -31,6 +33,7 @@ use super::name::{is_valid_unit, valid_name};
 use super::series::{Instrument, Series};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
+use crate::sync::is_forked;
 
 /// How many series a metric may have, by default, beside its overflow series (OpenTelemetry
 /// metrics SDK, cardinality limits).
@@ -141,6 +144,9 @@ impl Registry {
     /// nothing is changed then.
     pub fn configure(&self, settings: Settings) -> Result<(), Error> {
         settings.check()?;
+        if is_forked() {
+            return Err(forked("metrics"));
+        }
         let mut held = write(&self.0.settings);
         *held = settings;
         held.redact_again();
@@ -186,6 +192,9 @@ impl Registry {
     pub fn set_buckets(&self, name: &str, buckets: impl Into<Buckets>) -> Result<(), Error> {
         let buckets = buckets.into();
         buckets.check(name)?;
+        if is_forked() {
+            return Err(forked(name));
+        }
         let full = || Error::new(ErrorKind::Full, name, "is one metric too many for its registry");
         let family = self.family(name).ok_or_else(full)?;
         let mut state = write(&family.state);
@@ -320,6 +329,9 @@ impl Registry {
 
     /// Returns how long a series may be idle; `None` = for ever.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        if is_forked() {
+            return None;
+        }
         read(&self.0.settings).idle_timeout
     }
 
@@ -341,12 +353,12 @@ impl Registry {
     /// Returns the requests that contradicted earlier ones, or the rules: at most
     /// [`CONFLICTS_MAX`](super::CONFLICTS_MAX) different ones.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        self.0.conflicts.list()
+        if is_forked() { Vec::new() } else { self.0.conflicts.list() }
     }
 
     /// Returns how many requests were in conflict, those that are not listed included.
     pub fn conflicts_total(&self) -> u64 {
-        self.0.conflicts.total()
+        if is_forked() { 0 } else { self.0.conflicts.total() }
     }
 
     /// Returns how many measurements were refused because they were not finite (or negative, for
@@ -381,6 +393,9 @@ impl Registry {
 
     /// Makes `cache` let go of its handles when series are idle.
     pub(crate) fn add_cache(&self, cache: Weak<dyn Forget>) {
+        if is_forked() {
+            return;
+        }
         let mut caches = self.0.caches.lock().unwrap_or_else(PoisonError::into_inner);
         caches.retain(|cache| cache.strong_count() > 0);
         caches.push(cache);
@@ -392,6 +407,9 @@ impl Registry {
     }
 
     fn families(&self) -> Vec<Arc<Family>> {
+        if is_forked() {
+            return Vec::new();
+        }
         read(&self.0.metrics).values().map(Arc::clone).collect()
     }
 
@@ -486,8 +504,11 @@ impl Registry {
         result
     }
 
-    /// Returns the metric of `name`, making it if there is room.
+    /// Returns the metric of `name`, making it if there is room; none in a fork's child.
     pub(crate) fn family(&self, name: &str) -> Option<Arc<Family>> {
+        if is_forked() {
+            return None;
+        }
         let used = valid_name(name);
         let family = self.existing(&used).or_else(|| self.make(&used));
         let Some(family) = family else {
@@ -503,6 +524,9 @@ impl Registry {
     }
 
     fn existing(&self, name: &str) -> Option<Arc<Family>> {
+        if is_forked() {
+            return None;
+        }
         let metrics = read(&self.0.metrics);
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             metrics.get(&*name.to_ascii_lowercase()).cloned()
@@ -531,12 +555,17 @@ impl Default for Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("metrics", &read(&self.0.metrics).len())
+            .field("metrics", &self.families().len())
             .field("series_limit", &self.0.series_limit)
             .field("conflicts", &self.conflicts_total())
             .field("rejected", &self.rejected())
             .finish_non_exhaustive()
     }
+}
+
+/// The error of a fork's child.
+fn forked(name: &str) -> Error {
+    Error::new(ErrorKind::Forked, name, "cannot be set in a fork's child, which measures nothing")
 }
 
 /// Sets `text` to `given` if it is still open; returns whether the two agree then.

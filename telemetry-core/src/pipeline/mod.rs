@@ -51,7 +51,12 @@ pub(crate) struct Shared {
 impl Shared {
     /// Is this the process that started the pipeline's threads, and do they still run?
     fn is_running(&self) -> bool {
-        self.process_id == std::process::id() && !self.ended.load(Ordering::Acquire)
+        self.is_of_this_process() && !self.ended.load(Ordering::Acquire)
+    }
+
+    /// In a fork's child, any lock may be held by a thread that is not there.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.process_id == std::process::id()
     }
 
     pub(crate) fn sinks(&self) -> &[Arc<Sink>] {
@@ -83,14 +88,13 @@ impl Shared {
     }
 
     pub(crate) fn report(&self, timed_out: bool) -> Report {
-        // In a fork's child their locks may be held by a thread that is not there.
-        let is_ours = self.process_id == std::process::id();
+        let is_ours = self.is_of_this_process();
         self.read_report(if is_ours { self.buffered() } else { 0 }, timed_out)
     }
 
     fn read_report(&self, buffered: u64, timed_out: bool) -> Report {
         let oddities = &self.intake.oddities;
-        let is_ours = self.process_id == std::process::id();
+        let is_ours = self.is_of_this_process();
         Report {
             exporters: self.sinks.iter().map(|sink| sink.ledger().read(&sink.name)).collect(),
             buffered,

@@ -21,6 +21,7 @@ use crate::record::flag;
 use crate::redaction::{self, Redaction};
 use crate::rules::Rules;
 use crate::sampler;
+use crate::sync;
 use crate::tape;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -31,6 +32,7 @@ use tracing_core::{Dispatch, Metadata};
 
 mod interest;
 
+pub(crate) use crate::sync::is_forked;
 pub(crate) use interest::{Pace, Settling, apply, interest, level_hint};
 
 /// The process's `tracing` subscriber.
@@ -330,6 +332,9 @@ pub(crate) fn register(metadata: &'static Metadata<'static>) -> &'static Callsit
 
 /// Registers a callsite of our own macros.
 pub(crate) fn register_own(description: callsite::Description) -> &'static Callsite {
+    if is_forked() {
+        return callsite::unlisted(description);
+    }
     let plans = plans();
     callsite::register(description, |callsite| plans.decide(callsite))
 }
@@ -340,23 +345,16 @@ pub(crate) fn register_place(description: callsite::Description, key: usize) -> 
     callsite::find_or_register_at(key, description, |callsite| plans.decide(callsite))
 }
 
-static FORKED: AtomicBool = AtomicBool::new(false);
-
 /// The fork's child: nobody reads its buffers, so nothing is wanted any more.
 ///
 /// Runs between fork and the child's first line, where only one thread is left: any lock may be
 /// held for good by one that is not there, so none is taken.
 pub(crate) fn turn_off() {
-    FORKED.store(true, Ordering::Release);
+    sync::note_fork();
     Intake::turn_off_global();
     for callsite in callsite::all() {
         callsite.decide(Verdict::NOBODY);
     }
-}
-
-/// Is this a fork's child, whose locks may be held by threads that are not there?
-pub(crate) fn is_forked() -> bool {
-    FORKED.load(Ordering::Relaxed)
 }
 
 /// Is a span wanted that no callsite was registered for?
@@ -450,6 +448,9 @@ fn has_captures() -> bool {
 
 /// From now on every callsite is asked about, so that captures see it, whoever hit it first.
 pub(crate) fn allow_captures() {
+    if is_forked() {
+        return;
+    }
     CAPTURES.get_or_init(|| {
         HAS_CAPTURES.store(true, Ordering::Release);
         let subscribers = [Dispatch::new(Router), Dispatch::new(Router)];

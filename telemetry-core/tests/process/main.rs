@@ -11,6 +11,7 @@
 )]
 
 mod filter_file;
+mod forks;
 mod rate_limit;
 mod redaction;
 mod reload;
@@ -148,6 +149,7 @@ fn scenario() {
         "exit" => exit(),
         "panic" => panic_in_main(),
         "fork" => fork(),
+        "forks" => forks::of_a_busy_process(),
         "attach_twice" => attach_twice(),
         "attach_again" => attach_again(),
         "attach_during_shutdown" => attach_during_shutdown(),
