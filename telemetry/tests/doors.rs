@@ -239,6 +239,39 @@ fn clients_that_never_read_are_given_up() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn nobody_waits_for_a_socket_that_has_no_room_for_more() {
+    use std::os::fd::AsRawFd;
+    let Some(folder) = given_folder() else {
+        return parent("nobody_waits_for_a_socket_that_has_no_room_for_more");
+    };
+    let directory = folder.join("telemetry");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700)).unwrap();
+    // Of a process that is gone, and whose child listens on.
+    let busy = directory.join("4000000.sock");
+    let listener = UnixListener::bind(&busy).unwrap();
+    // SAFETY: two numbers. From now on, one may wait.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let connect = || telemetry_core::peer::connect(&busy).ok();
+    let waiting: Vec<_> = std::iter::from_fn(connect).take(100).collect();
+    assert!(waiting.len() < 100);
+
+    let error = builder().inspect_socket(&busy).init().unwrap_err().to_string();
+    let end = "but must be a path of its own: another process listens there, and is busy";
+    assert!(error.ends_with(end), "{error}");
+    let telemetry = builder().inspect_socket("auto").init().unwrap();
+    assert!(busy.exists(), "somebody listens there");
+    let is_listed = |id| client::list().iter().any(|process| process.id == id);
+    assert!(is_listed(4_000_000) && is_listed(std::process::id()));
+    let soon = Duration::from_millis(100);
+    let error = client::ask_within(soon, &busy, None, "snapshot text").unwrap_err().to_string();
+    assert!(error.ends_with("has not answered within 0.1 s: is its process stopped?"), "{error}");
+    telemetry.shutdown();
+    drop(waiting);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn nothing_is_there_until_it_is_asked_for() {
     let Some(folder) = given_folder() else {
         return parent("nothing_is_there_until_it_is_asked_for");

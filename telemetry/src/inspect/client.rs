@@ -6,17 +6,20 @@
 //! - An answer is bounded in size and time.
 
 use super::place::{self, name_in_user_directory};
+use super::timed::{Timed, is_late};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use telemetry_core::Error;
+use std::time::{Duration, Instant};
 use telemetry_core::peer::{self, Peer};
+use telemetry_core::{Error, clock};
 
-/// How long a process has time to go on with its answer.
+/// How long a process has time for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it is before one that is busy is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
 const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const HEADER_BYTES_MAX: u64 = 64 * 1024;
 
@@ -37,27 +40,30 @@ pub struct Process {
 ///
 /// # Errors
 ///
-/// Nobody listens there, another process or another user's does, or it does not answer; or it says
-/// that it cannot.
+/// Nobody listens there, another process or another user's does, or it does not answer within 10 s;
+/// or it says that it cannot.
 pub fn ask(socket: &Path, process: Option<u32>, request: &str) -> Result<String, Error> {
-    let shown = socket.display();
-    let failed = |what: &str| {
-        let what = format!("`{shown}` {what}");
-        move |error| Error::resource(what, error)
-    };
-    let mut stream = UnixStream::connect(socket).map_err(failed("cannot be connected to"))?;
+    ask_within(PATIENCE, socket, process, request)
+}
+
+/// As [`ask`], with a time of one's own for the whole answer.
+///
+/// # Errors
+///
+/// As [`ask`].
+pub fn ask_within(
+    patience: Duration,
+    socket: &Path,
+    process: Option<u32>,
+    request: &str,
+) -> Result<String, Error> {
+    let deadline = clock::now() + patience;
+    let failed = |what| move |error| failed(socket, patience, what, error);
+    let stream = connect(socket, deadline).map_err(failed("cannot be connected to"))?;
     let peer = Peer::of(&stream).map_err(failed("does not say whose it is"))?;
-    let is_believed = peer.is_trusted() || peer::user() == 0;
-    let is_it = process.is_none_or(|process| peer.process.is_none_or(|other| other == process));
-    if !is_believed || !is_it {
-        let who = peer.process.map(|id| format!("process {id} of ")).unwrap_or_default();
-        let text = format!("`{shown}` belongs to {who}user {}, who is not believed", peer.user);
-        return Err(Error::not_allowed(text));
-    }
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed("cannot be waited for"))?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(failed("cannot be waited for"))?;
-    let request = format!("{request}\n");
-    let written = stream.write_all(request.as_bytes());
+    check(socket, peer, process)?;
+    let mut stream = Timed::new(&stream, deadline);
+    let written = stream.write_all(format!("{request}\n").as_bytes());
     let mut reader = BufReader::new(stream);
     let mut header = String::new();
     let mut first = reader.by_ref().take(HEADER_BYTES_MAX);
@@ -68,6 +74,7 @@ pub fn ask(socket: &Path, process: Option<u32>, request: &str) -> Result<String,
     }
     read.map_err(failed("does not answer"))?;
     let header = header.trim_end();
+    let shown = socket.display();
     if let Some(error) = header.strip_prefix("error ") {
         return Err(Error::not_allowed(format!("`{shown}` answers: {error}")));
     }
@@ -82,6 +89,43 @@ pub fn ask(socket: &Path, process: Option<u32>, request: &str) -> Result<String,
         return Err(Error::not_allowed(format!("`{shown}` stops in its answer")));
     }
     Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// What has failed at a socket, in words of its own if it is that time is up.
+fn failed(socket: &Path, patience: Duration, what: &str, error: io::Error) -> Error {
+    let shown = socket.display();
+    if is_late(&error) {
+        let seconds = patience.as_secs_f64();
+        let text =
+            format!("`{shown}` has not answered within {seconds} s: is its process stopped?");
+        return Error::not_allowed(text);
+    }
+    Error::resource(format!("`{shown}` {what}"), error)
+}
+
+/// Connects, and tries again where as many wait already as may.
+fn connect(socket: &Path, deadline: Instant) -> io::Result<UnixStream> {
+    loop {
+        match peer::connect(socket) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && clock::now() < deadline => {
+                std::thread::sleep(PAUSE);
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// Refuses a process that is not to be believed, or not the one that is meant.
+fn check(socket: &Path, peer: Peer, process: Option<u32>) -> Result<(), Error> {
+    let is_believed = peer.is_trusted() || peer::user() == 0;
+    let is_it = process.is_none_or(|process| peer.process.is_none_or(|other| other == process));
+    if is_believed && is_it {
+        return Ok(());
+    }
+    let who = peer.process.map(|id| format!("process {id} of ")).unwrap_or_default();
+    let (shown, user) = (socket.display(), peer.user);
+    let text = format!("`{shown}` belongs to {who}user {user}, who is not believed");
+    Err(Error::not_allowed(text))
 }
 
 /// The socket of a process, by its number: of a process in a container, too, by its number outside.
@@ -159,10 +203,13 @@ fn processes_in(directory: &Path) -> Vec<Process> {
         let name = entry.file_name();
         let id = name.to_str()?.strip_suffix(".sock")?.parse().ok()?;
         let socket = socket_at(Path::new("/"), &entry.path())?;
-        // What a dead process left is no process.
-        let stream = UnixStream::connect(&socket).ok()?;
-        // In a container it has another number, and that is the name.
-        let id = Peer::of(&stream).ok().and_then(|peer| peer.process).unwrap_or(id);
+        let id = match peer::connect(&socket) {
+            // In a container it has another number, and that is the name.
+            Ok(stream) => Peer::of(&stream).ok().and_then(|peer| peer.process).unwrap_or(id),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => id,
+            // What a dead process left is no process.
+            Err(_) => return None,
+        };
         let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
         Some(Process { id, socket, name: name.trim_end().to_owned() })
     };

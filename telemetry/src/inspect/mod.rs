@@ -17,6 +17,8 @@ pub(crate) mod doors;
 pub(crate) mod queues;
 #[cfg(unix)]
 mod steer;
+#[cfg(unix)]
+mod timed;
 
 use crate::config::Config;
 use std::fmt;

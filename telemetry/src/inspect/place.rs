@@ -14,7 +14,7 @@ use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use telemetry_core::Error;
 use telemetry_core::peer::{self, Peer};
@@ -202,12 +202,15 @@ fn make_room(wrong: &Wrong<'_>) -> Result<(), Error> {
     if !found.file_type().is_socket() {
         return Err(wrong.error("a path where nothing stands: there is a file that is no socket"));
     }
-    match UnixStream::connect(wrong.path) {
+    match peer::connect(wrong.path) {
         Ok(stream) => {
             let who = Peer::of(&stream).ok().and_then(|peer| peer.process);
             let who =
                 who.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
             Err(wrong.error(&format!("a path of its own: {who} listens there")))
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(wrong.error("a path of its own: another process listens there, and is busy"))
         }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(wrong.path).map_err(|error| wrong.failed("cannot be replaced", error))
@@ -247,7 +250,8 @@ fn sweep(directory: &Path) {
 }
 
 fn is_alive(path: &Path) -> bool {
-    UnixStream::connect(path).is_ok()
+    // One that has no room for more is alive.
+    peer::connect(path).map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |_| true)
 }
 
 impl Bound {
