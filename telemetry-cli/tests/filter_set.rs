@@ -123,7 +123,18 @@ fn filter_of_a_process_is_set_for_good_or_for_a_while() {
     let audit = "the filter is `debug`, and was `info` (by: inspect socket)";
     service.wait_for("the record of it", |told| count(told, audit) == 1);
 
-    // A mistake changes nothing.
+    // A mistake changes nothing, and nor does what is forgotten: by the command or another client.
+    let empty = "the filter is empty: write `off` to let nothing through";
+    for forgotten in ["", " ", ","] {
+        let (status, output, errors) = telemetry(&["filter", "set", &number, forgotten]);
+        assert_eq!((status, output.as_str(), errors), (2, "", format!("error: {empty}\n")));
+        for order in ["set", "add 1000"] {
+            let request = format!("filter {order} {forgotten},");
+            let answer = telemetry_toolkit::client::ask(Path::new(&socket), None, &request);
+            let error = answer.unwrap_err().to_string();
+            assert!(error.ends_with(&format!("answers: {empty}")), "{error}");
+        }
+    }
     let (status, output, errors) = telemetry(&["filter", "set", &socket, "info,inof"]);
     assert_eq!((status, output.as_str()), (2, ""));
     assert!(errors.contains("did you mean `info`, or the target"), "{errors}");
@@ -158,6 +169,7 @@ fn what_cannot_be_set_is_said_with_status_2() {
         (["filter", "set", &socket, "debug", "--for=0s"], "more than nothing"),
         (["filter", "set", &socket, "debug", "--for=soon"], "`5m`"),
         (["filter", "set", &socket, "--for=5m", "debug,\nwarn"], "more than one line"),
+        (["filter", "set", &socket, "--for=5m", ""], "write `off` to let nothing through"),
         (["filter", "set", "--for=5m", "/no/such/socket", "debug"], "cannot be connected to"),
         (["filter", "set", "--for=5m", "4000000000", "debug"], "does not run"),
     ] {

@@ -25,6 +25,10 @@ pub(super) fn run(arguments: &Set) -> Answer {
         // Here, the spot can be shown.
         Err(error) => return Answer::mistake(error.render()),
     };
+    if Filter::is_blank(&arguments.filter) {
+        let text = "error: the filter is empty: write `off` to let nothing through\n";
+        return Answer::mistake(text.to_owned());
+    }
     if arguments.filter.contains('\n') {
         return Answer::mistake("error: the filter has more than one line\n".to_owned());
     }

@@ -41,7 +41,7 @@ impl Filter {
             .map_err(|error| Error::resource(format!("cannot read `{}`", path.display()), error))?;
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
         let filter = lines.collect::<Vec<_>>().join(",");
-        if filter.trim_matches([',', ';', ' ', '\t']).is_empty() {
+        if Self::is_blank(&filter) {
             let name = path.display().to_string();
             return Err(Error::setting(&name, "empty", "a filter; `off` lets nothing through"));
         }

@@ -85,6 +85,13 @@ impl Filter {
         Ok(if directives.is_empty() { Self::off() } else { Self::of(directives) })
     }
 
+    /// Is there no directive in a text? [`parse`](Self::parse) takes that for `off`, which nobody
+    /// means who forgets the filter.
+    #[doc(hidden)]
+    pub fn is_blank(text: &str) -> bool {
+        parse::parse(text).is_ok_and(|directives| directives.is_empty())
+    }
+
     fn of(directives: Vec<Directive>) -> Self {
         // Sorted by what they are about, later ones first, so that repetitions stand together.
         let mut ordered: Vec<_> = directives.into_iter().rev().collect();
