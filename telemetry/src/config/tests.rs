@@ -78,8 +78,12 @@ fn every_documented_variable_is_the_origin_of_what_it_sets() {
     for (name, value, setting, shown) in table {
         assert_eq!(config(&[(name, value)]).get(setting), Some((shown, name)), "{name}={value}");
     }
-    // Parts of the sampler, and of the endpoint.
-    let elsewhere = ["OTEL_TRACES_SAMPLER_ARG", "OTEL_EXPORTER_OTLP_INSECURE"];
+    // Parts of the sampler, and of the endpoint; and what has one value that can be used.
+    let elsewhere = [
+        "OTEL_TRACES_SAMPLER_ARG",
+        "OTEL_EXPORTER_OTLP_INSECURE",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    ];
     let documented = documented();
     assert!(documented.len() > 15, "{documented:?}");
     for name in documented {
