@@ -79,6 +79,8 @@ mod sync;
 pub use macros::{MeasureSite, Site, SiteLabels, label_value as __label_value};
 #[doc(hidden)]
 pub use metrics as __metrics;
+#[doc(hidden)]
+pub use sync::is_forked;
 
 pub use error::Error;
 pub use intake::{Waits, set_async_probe};

@@ -36,7 +36,7 @@ pub(crate) fn lock_std<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<
 static FORKED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 /// Is this a fork's child, whose locks may be held by threads that are not there?
-pub(crate) fn is_forked() -> bool {
+pub fn is_forked() -> bool {
     FORKED.load(std::sync::atomic::Ordering::Relaxed)
 }
 

@@ -61,27 +61,76 @@ fn console_is_out_before_the_message_of_a_panic() {
 
 #[test]
 #[cfg(unix)]
-fn forks_child_drops_the_handle_at_once() {
+fn forks_child_finds_nothing_and_drops_the_handle_at_once() {
     let Some(_) = file_of_child() else {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let output = run_child("forks_child_drops_the_handle_at_once", file.path());
+        let output =
+            run_child("forks_child_finds_nothing_and_drops_the_handle_at_once", file.path());
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         return;
     };
     let telemetry = telemetry_toolkit::builder().no_console().init().unwrap();
-    // SAFETY: the child drops the handle, which is what this test is about, and exits.
+    // SAFETY: the child looks and drops the handle, which is what this test is about, and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let began = telemetry_core::clock::now();
+        let is_told = telemetry.snapshot().to_string().contains("fork's child");
         drop(telemetry);
         let was_late = telemetry_core::clock::now() - began >= std::time::Duration::from_secs(1);
         // SAFETY: ends the child.
-        unsafe { libc::_exit(i32::from(was_late)) };
+        unsafe { libc::_exit(i32::from(was_late || !is_told)) };
     }
     let mut status = -1;
     // SAFETY: `status` is ours.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert_eq!(status, 0, "the child waited for a thread that it does not have");
+    assert_eq!(
+        status, 0,
+        "the child waited for a thread that it does not have, or found something"
+    );
+}
+
+/// Forks while another thread makes names of spans up, so that it mostly holds their lock.
+#[test]
+#[cfg(all(unix, feature = "opentelemetry"))]
+fn span_of_a_forks_child_waits_for_no_thread_of_its_parent() {
+    use opentelemetry::trace::{Span, Tracer, TracerProvider as _};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let Some(_) = file_of_child() else {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let name = "span_of_a_forks_child_waits_for_no_thread_of_its_parent";
+        let output = run_child(name, file.path());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        return;
+    };
+    let telemetry = telemetry_toolkit::builder().no_console().init().unwrap();
+    let tracer = telemetry_toolkit::opentelemetry::TracerProvider::new().tracer("forks");
+    let stop = AtomicBool::new(false);
+    let is_fine = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let names = (0..).take_while(|_| !stop.load(Ordering::Relaxed));
+            names.for_each(|n: u64| tracer.start(n.to_string()).end());
+        });
+        let is_fine = (0..50).all(|_| {
+            // SAFETY: the child opens a span, which is what this test is about, and ends; if it
+            // hangs, by the alarm.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: takes a number.
+                unsafe { libc::alarm(10) };
+                let is_wanted = tracer.start("of the child").is_recording();
+                // SAFETY: ends the child.
+                unsafe { libc::_exit(i32::from(is_wanted)) };
+            }
+            let mut status = -1;
+            // SAFETY: `status` is ours.
+            unsafe { libc::waitpid(child, &raw mut status, 0) };
+            status == 0
+        });
+        stop.store(true, Ordering::Relaxed);
+        is_fine
+    });
+    assert!(is_fine, "a child hangs, or its span is recorded");
+    drop(telemetry);
 }
 
 /// The variables that the facade asks for.

@@ -5,12 +5,14 @@
 //! - A pair of scope and name has one callsite, for ever.
 //! - There are at most [`NAMES_MAX`]: what comes later is told by a field, and its callsite has the
 //!   name of its kind.
+//! - A fork's child asks nobody: the lock may be held by a thread that is not there. Its names share
+//!   a callsite that nobody wants.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, PoisonError, RwLock};
-use telemetry_core::Level;
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
 use telemetry_core::callsite::Callsite;
 use telemetry_core::context::{event_callsite, span_callsite};
+use telemetry_core::{Level, is_forked};
 
 /// How many callsites are made for names.
 const NAMES_MAX: usize = 4096;
@@ -67,6 +69,9 @@ static CALLSITES: LazyLock<RwLock<Callsites>> = LazyLock::new(RwLock::default);
 
 /// A callsite, and whether it has the name: else a field has to tell it.
 pub(crate) fn callsite(kind: Kind, scope: &str, name: &str) -> (&'static Callsite, bool) {
+    if is_forked() {
+        return (silent(kind), false);
+    }
     let find = |scope: &str, name: &str| {
         CALLSITES.read().unwrap_or_else(PoisonError::into_inner).find(kind, scope, name)
     };
@@ -88,6 +93,12 @@ pub(crate) fn callsite(kind: Kind, scope: &str, name: &str) -> (&'static Callsit
     };
     let scope = if callsites.count < 2 * NAMES_MAX { scope } else { "opentelemetry" };
     (of_kind(&mut callsites, scope), false)
+}
+
+/// What a fork's child has for all names.
+fn silent(kind: Kind) -> &'static Callsite {
+    static SILENT: [OnceLock<&'static Callsite>; 3] = [const { OnceLock::new() }; 3];
+    SILENT[kind as usize].get_or_init(|| kind.register("opentelemetry", kind.as_str()))
 }
 
 #[cfg(test)]

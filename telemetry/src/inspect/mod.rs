@@ -291,7 +291,9 @@ impl Inspector {
         use telemetry_core::metric::Observation;
         let mut section = Section::table("polled", "Polled values");
         let now = clock::now();
-        let values = self.0.poller.get().map(|values| values.read()).unwrap_or_default();
+        // In a fork's child, the lock may be held by a thread that is not there.
+        let poller = self.0.poller.get().filter(|_| !telemetry_core::is_forked());
+        let values = poller.map(|values| values.read()).unwrap_or_default();
         for value in values {
             let number = match value.value {
                 Observation::Counter(number) => Cell::Count(number),
