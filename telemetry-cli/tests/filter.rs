@@ -2,14 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::process::{Command, Output};
+mod command;
 
-fn telemetry(arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } =
-        Command::new(env!("CARGO_BIN_EXE_telemetry")).args(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
+use command::telemetry;
+use std::process::Command;
 
 #[test]
 fn check_prints_the_filter_and_exits_with_0() {
